@@ -1,0 +1,95 @@
+"""A split: which sample is for what. Always a table with a hash, never an order of files."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swath.errors import ContractError, InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("id", "split", "group", "fold")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A table with the columns id, split (``train``, ``validation``, ``test``, ``unused``), group and fold.
+
+    Args:
+        table: one row per sample; ``group`` names what must stay together (a block, a continent, an event).
+    """
+
+    table: pd.DataFrame
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits that change with any assignment, but not with the order of the rows."""
+        rows = self.table[list(COLUMNS)].astype(str).sort_values("id")
+        text = "\n".join("\t".join(row) for row in rows.itertuples(index=False))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def ids(self, split: str) -> list[str]:
+        """Sorted ids of one split; an unknown name gives an empty list."""
+        return sorted(self.table.loc[self.table["split"] == split, "id"].astype(str))
+
+    def counts(self) -> dict[str, int]:
+        """Number of samples per split."""
+        return {str(name): int(count) for name, count in self.table["split"].value_counts().sort_index().items()}
+
+    def check(self) -> None:
+        """Raises ContractError for missing columns, empty tables, ids given twice, or a group in two of the splits."""
+        missing = [column for column in COLUMNS if column not in self.table.columns]
+        if missing:
+            raise ContractError(
+                f"The split table lacks the columns {', '.join(missing)}",
+                expected=", ".join(COLUMNS),
+                remedy="write it with swath, or add the columns",
+            )
+        twice = self.table["id"][self.table["id"].duplicated()].astype(str).tolist()
+        if twice:
+            raise ContractError(
+                f"Ids appear twice in the split: {', '.join(twice[:5])}",
+                expected="one row per sample",
+                remedy="drop the duplicates",
+            )
+        used = self.table[self.table["split"] != "unused"]
+        spread = used.groupby("group")["split"].nunique()
+        leaking = [str(group) for group in spread[spread > 1].index]
+        if leaking:
+            raise ContractError(
+                f"Groups lie in more than one split: {', '.join(leaking[:5])}",
+                expected="all samples of a group in one split",
+                remedy="split by group",
+            )
+
+    def save(self, path: Path | str) -> None:
+        """Write the table as parquet, with its hash in a text file beside it."""
+        path = Path(path)
+        self.table[list(COLUMNS)].to_parquet(path, index=False)
+        path.with_suffix(".hash").write_text(self.hash + "\n")
+
+    @classmethod
+    def load(cls, path: Path | str) -> Split:
+        """Read a split and compare it with the hash beside it.
+
+        Raises:
+            InputError: the table is missing or was changed after it was written.
+        """
+        import pandas as pd
+
+        path = Path(path)
+        if not path.exists():
+            raise InputError(f"There is no split table {path}", expected="a parquet table", remedy="make the split first")
+        split = cls(pd.read_parquet(path))
+        stored = path.with_suffix(".hash")
+        if stored.exists() and stored.read_text().strip() != split.hash:
+            raise InputError(
+                f"The split {path} has the hash {split.hash}, not {stored.read_text().strip()} as written",
+                expected="a table that nobody edited",
+                remedy="make the split again, or delete the .hash file if the edit was on purpose",
+            )
+        return split
