@@ -1,1 +1,60 @@
+# Everyday targets; `make help` lists them. Nothing here needs more than Python 3.11+, make and pip.
 .DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+EXTRAS := dev,planet,serve
+OUT ?= demo
+PORT ?= 8000
+SERVE ?= 1
+
+.PHONY: help setup demo test lint docs bench wheel resolve evidence clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv with everything that the other targets need (about 2 minutes)
+
+# torch comes first and the constraints file always: either slip can bring gigabytes of CUDA packages.
+$(STAMP): pyproject.toml constraints.txt tools/fetch_maplibre.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $$($(PYTHON) --version) was found. Set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	$(BIN)/python tools/fetch_maplibre.py
+	$(BIN)/swath data get planet
+	@touch $(STAMP)
+
+demo: setup ## Map the real Earth and serve it at http://127.0.0.1:8000 (SERVE=0 stops after the files)
+	$(BIN)/swath demo --out $(OUT) --port $(PORT) $(if $(filter 0,$(SERVE)),--no-serve,)
+
+test: setup ## Lint, then run the whole test suite
+	@sh tools/install_chromium.sh
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest
+
+lint: setup ## ruff, mypy (strict on floors 0 to 4), import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: setup ## Check that every command and code block in README and docs runs
+	$(BIN)/python -m pytest tests/test_docs.py
+
+bench: setup ## Run the benchmarks under bench/ (minutes; prints ratios, asserts nothing)
+	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+evidence: setup ## Decide the registered claim of the demo over all its seeds (up to an hour, resumable)
+	$(BIN)/swath run planet_land_cover --evidence --out runs/planet_land_cover
+
+wheel: setup ## Build the wheel, MapLibre included
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist
+
+resolve: setup ## Dry resolution of all extras for Python 3.13
+	$(BIN)/uv pip compile --quiet --python-version 3.13 --all-extras pyproject.toml --output-file /dev/null && echo "resolves for Python 3.13"
+
+clean: ## Remove everything that the targets above made
+	rm -rf $(VENV) dist build $(OUT) runs

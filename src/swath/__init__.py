@@ -1,3 +1,66 @@
-"""swath: from raw scenes to maps that people can trust."""
+"""swath: from raw scenes to maps that people can trust.
+
+The front door mirrors the everyday commands::
+
+    import swath
+
+    scene = swath.open("scene.tif", sensor="sentinel2_l2a", baseline="05.09")
+    chips = swath.chips(scene, "polygons.geojson", "chips", column="class")
+    model = swath.fit(chips, "run")
+    swath.predict(model, scene, "map.tif")
+    print(swath.score(model, chips))
+    swath.serve(".")
+
+Nothing heavy is imported before a verb is used. Three verbs (``chips``, ``predict``, ``serve``) are also the names of
+packages; those packages are callable, so that ``swath.chips(...)`` and ``swath.chips.cut(...)`` both work
+(docs/adr/0001).
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from swath.verbs import fit, load, open, run, score
 
 __version__ = "0.1.0"
+__all__ = ["chips", "fit", "load", "open", "predict", "run", "score", "serve"]
+
+_VERBS = frozenset(__all__)
+_ROOMS = frozenset({"chips", "predict", "serve"})
+
+
+class _CallableRoom(ModuleType):
+    """A package that is also a verb."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        from swath import verbs
+
+        return getattr(verbs, self.__name__.rpartition(".")[2])(*args, **options)
+
+
+class _FrontDoor(ModuleType):
+    """This package; the import system sets sub-packages as attributes here, which is where rooms become callable."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _ROOMS and isinstance(value, ModuleType):
+            value.__class__ = _CallableRoom
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _FrontDoor
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _VERBS:
+        return getattr(importlib.import_module(f"{__name__}.verbs"), name)
+    raise AttributeError(f"swath has no '{name}'; it has: {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted((*globals(), *__all__))

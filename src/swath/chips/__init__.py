@@ -1,1 +1,31 @@
+"""Chips: cut, split, describe, augment and load small samples of scenes."""
 
+from __future__ import annotations
+
+from swath.chips.augment import Augment
+from swath.chips.cut import DropRules, cut
+from swath.chips.loader import ChipLoader
+from swath.chips.show import contact_sheet
+from swath.chips.split import leak_check, split_by_block, split_by_region
+from swath.chips.statistics import Statistics, statistics
+from swath.chips.store import ChipArrays, ChipSet, open
+from swath.chips.windows import grid_windows, random_windows, windows_at
+
+__all__ = [
+    "Augment",
+    "ChipArrays",
+    "ChipLoader",
+    "ChipSet",
+    "DropRules",
+    "Statistics",
+    "contact_sheet",
+    "cut",
+    "grid_windows",
+    "leak_check",
+    "open",
+    "random_windows",
+    "split_by_block",
+    "split_by_region",
+    "statistics",
+    "windows_at",
+]

@@ -1,1 +1,58 @@
+"""Judging without flattery: scores with intervals, simple contenders, the result table, claims and the report."""
 
+from __future__ import annotations
+
+from swath.judge.baselines import ForestOptions, MajorityClass, NearestColour, RandomForest
+from swath.judge.ledger import (
+    Evidence,
+    check_repository,
+    claims_table,
+    outcomes,
+    read_evidence,
+    verdict_text,
+    write_evidence,
+)
+from swath.judge.pictures import class_map, confusion_picture, contender_bars, training_curve
+from swath.judge.pixels import PixelFeatures, PixelSampling
+from swath.judge.registration import load_registration, registration_commit
+from swath.judge.report import write_report
+from swath.judge.resources import Timer, environment, peak_rss_mb
+from swath.judge.score import Score, compare, score
+from swath.judge.table import ResultTable, contender
+from swath.judge.verdict import decide, decide_all, holm_levels, p_value, paired_differences
+
+__all__ = [
+    "Evidence",
+    "ForestOptions",
+    "MajorityClass",
+    "NearestColour",
+    "PixelFeatures",
+    "PixelSampling",
+    "RandomForest",
+    "ResultTable",
+    "Score",
+    "Timer",
+    "check_repository",
+    "claims_table",
+    "class_map",
+    "compare",
+    "confusion_picture",
+    "contender",
+    "contender_bars",
+    "decide",
+    "decide_all",
+    "environment",
+    "holm_levels",
+    "load_registration",
+    "outcomes",
+    "p_value",
+    "paired_differences",
+    "peak_rss_mb",
+    "read_evidence",
+    "registration_commit",
+    "score",
+    "training_curve",
+    "verdict_text",
+    "write_evidence",
+    "write_report",
+]

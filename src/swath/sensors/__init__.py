@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from swath.sensors.bands import Band, BandMatch, BandSet
+from swath.sensors.bands import Band, BandMatch, BandSet, Kind
+from swath.sensors.load import load, names
+from swath.sensors.sensor import Baseline, Level, Scaling, Sensor
 
-__all__ = ["Band", "BandMatch", "BandSet"]
+__all__ = ["Band", "BandMatch", "BandSet", "Baseline", "Kind", "Level", "Scaling", "Sensor", "load", "names"]

@@ -6,6 +6,7 @@ Bands are matched by name, then alias, then wavelength, never by position.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, overload
@@ -26,6 +27,10 @@ Kind = Literal[
 ]
 
 
+_DEFAULT_REACH_NM = 15.0
+_PANCHROMATIC = "pan"
+
+
 @dataclass(frozen=True)
 class Band:
     """One channel of a sensor, or one variable of a model.
@@ -36,9 +41,12 @@ class Band:
         wavelength_nm: centre wavelength in nanometres, where there is one.
         width_nm: full width at half maximum in nanometres.
         gsd_m: native ground sampling distance in metres.
-        kind: the physical kind; bands of different kinds never match by wavelength.
+        kind: the physical kind; bands of different kinds never match (``variable`` says that it is unknown).
         unit: unit after scaling (``1`` for reflectance, ``dB``, ``K``, ``m``).
         description: one line for people.
+
+    Raises:
+        InputError: the name is empty, or a wavelength or width is not a positive number.
     """
 
     name: str
@@ -49,6 +57,18 @@ class Band:
     kind: Kind = "variable"
     unit: str = "1"
     description: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "aliases", tuple(self.aliases))
+        if not self.name.strip():
+            raise InputError("A band has no name", expected="a name such as B04", remedy="name the band")
+        for what, value in (("wavelength", self.wavelength_nm), ("width", self.width_nm)):
+            if value is not None and not 0.0 < value < math.inf:
+                raise InputError(
+                    f"The {what} of the band '{self.name}' is {value} nm",
+                    expected="a positive number of nanometres, or nothing",
+                    remedy="leave it out where there is none; wavelengths in micrometres are multiplied by 1000",
+                )
 
     def called(self, name: str) -> bool:
         """Whether ``name`` is this band's name or alias, whatever the case."""
@@ -152,6 +172,12 @@ class BandSet(Sequence[Band]):
             return BandSet(self.bands[item])
         return self.bands[item]
 
+    def __contains__(self, item: object) -> bool:
+        """Whether a band, or a band called so, is in the set."""
+        if isinstance(item, str):
+            return any(band.called(item) for band in self.bands)
+        return item in self.bands
+
     def position(self, name: str) -> int:
         """Position of the band called ``name`` (name first, then a unique alias).
 
@@ -179,7 +205,7 @@ class BandSet(Sequence[Band]):
 
     def select(self, names: Iterable[str]) -> BandSet:
         """The bands called ``names``, in that order."""
-        return BandSet(tuple(self.bands[self.position(name)] for name in names))
+        return BandSet(tuple(self.bands[self.position(name)] for name in _listed(names)))
 
     def match(self, wanted: BandSet | Iterable[str], tolerance_nm: float | None = None) -> BandMatch:
         """Find a source band in this set for each wanted band.
@@ -187,18 +213,20 @@ class BandSet(Sequence[Band]):
         Name beats alias beats wavelength, and a source band serves one wanted band only. Matching by wavelength needs
         the same kind on both sides and takes the nearest centre within ``tolerance_nm`` (default: half of the wider
         of the two bandwidths, 15 nm where no width is known). Ties in distance go to the narrower source band.
+        Panchromatic bands match each other only. A name or alias counts only where kinds and wavelengths, if both
+        sides know them, agree: the same kind, and centres as close as the default says.
 
         Args:
             wanted: the bands asked for; bare names match by name or alias only.
             tolerance_nm: largest distance of centre wavelengths in nanometres.
         """
-        target = wanted if isinstance(wanted, BandSet) else BandSet.of(*wanted)
+        target = wanted if isinstance(wanted, BandSet) else BandSet.of(*_listed(wanted))
         indices: list[int | None] = [None] * len(target)
         how: list[How | None] = [None] * len(target)
         used: set[int] = set()
         for w, band in enumerate(target):
             position = self._index.get(band.name.lower())
-            if position is not None and _overlap(band, self.bands[position]):
+            if position is not None and _same_channel(band, self.bands[position]):
                 indices[w], how[w] = position, "name"
                 used.add(position)
         for w, band in enumerate(target):
@@ -213,33 +241,43 @@ class BandSet(Sequence[Band]):
                 used.add(s)
         return BandMatch(target, self, tuple(indices), tuple(how))
 
-    def _wavelength_pairs(
-        self, target: BandSet, tolerance_nm: float | None
-    ) -> Iterator[tuple[float, float, int, int]]:
+    def _wavelength_pairs(self, target: BandSet, tolerance_nm: float | None) -> Iterator[tuple[float, float, int, int]]:
         """Candidate pairs as (distance, source width, wanted position, source position)."""
         for w, band in enumerate(target):
             for s, source in enumerate(self.bands):
                 if band.wavelength_nm is None or source.wavelength_nm is None or band.kind != source.kind:
                     continue
+                # A panchromatic band covers the channels of others without being any of them.
+                if band.called(_PANCHROMATIC) != source.called(_PANCHROMATIC):
+                    continue
                 distance = abs(band.wavelength_nm - source.wavelength_nm)
-                widest = max(band.width_nm or 0.0, source.width_nm or 0.0)
-                limit = tolerance_nm if tolerance_nm is not None else (widest / 2 or 15.0)
-                if distance <= limit:
+                if distance <= (_reach(band, source) if tolerance_nm is None else tolerance_nm):
                     yield distance, source.width_nm or 0.0, w, s
+
+
+def _listed(names: Iterable[str]) -> tuple[str, ...]:
+    """The names as a tuple; one bare string is one name, not a list of letters."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _alias_match(wanted: Band, source: Band) -> bool:
     """Whether one of the wanted band's names is a name of the source band and the two may be the same channel."""
-    return any(source.called(name) for name in (wanted.name, *wanted.aliases)) and _overlap(wanted, source)
+    return any(source.called(name) for name in (wanted.name, *wanted.aliases)) and _same_channel(wanted, source)
 
 
-def _overlap(wanted: Band, source: Band) -> bool:
+def _same_channel(wanted: Band, source: Band) -> bool:
     """Whether two bands of one name can be the same channel.
 
-    Names of different sensors collide (B05 is near infrared in HLS L30 and red edge in HLS S30), so where both
-    sides have a wavelength the name counts only if the pass bands touch.
+    Names of different sensors collide (B05 is near infrared in HLS L30 and red edge in HLS S30, B2 is blue on Landsat 8
+    and green on Landsat 5, red is a display colour or a reflectance), so what both sides know has to agree.
     """
+    if wanted.kind != source.kind and "variable" not in (wanted.kind, source.kind):
+        return False
     if wanted.wavelength_nm is None or source.wavelength_nm is None:
         return True
-    reach = ((wanted.width_nm or 30.0) + (source.width_nm or 30.0)) / 2
-    return abs(wanted.wavelength_nm - source.wavelength_nm) <= reach
+    return abs(wanted.wavelength_nm - source.wavelength_nm) <= _reach(wanted, source)
+
+
+def _reach(wanted: Band, source: Band) -> float:
+    """How far apart in nanometres the centres of one channel may lie: half the wider of the two pass bands."""
+    return max(wanted.width_nm or 0.0, source.width_nm or 0.0) / 2.0 or _DEFAULT_REACH_NM

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from swath.errors import ContractError
+import numpy as np
+
+from swath.errors import ContractError, nearest
 from swath.types.modality import Modality
 from swath.types.task import IGNORE, TARGETS, TargetShape, Task
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,8 @@ class Batch:
     Args:
         inputs: one ``Modality`` per sensor; grids may differ between sensors, the number of samples may not.
         targets: tensors (see ``TARGETS`` for shapes) or ragged lists with one entry per sample.
-        target_valid: for each target a bool tensor broadcastable to it, or a list of B bools for a ragged target.
+        target_valid: for each target a bool tensor with as many axes, each equal or 1, or a list of B bools for a
+            ragged target.
         ids: one name per sample, unique within the batch.
         meta: anything else, such as groups or file names; never read by models.
     """
@@ -63,7 +66,9 @@ class Batch:
             ContractError: something is not as this class, ``Modality`` or ``TARGETS`` says.
         """
         if not self.inputs:
-            raise ContractError("The batch has no inputs", expected="at least one modality", remedy="add one to 'inputs'")
+            raise ContractError(
+                "The batch has no inputs", expected="at least one modality", remedy="add one to 'inputs'"
+            )
         for name, modality in self.inputs.items():
             modality.check(f"inputs['{name}']")
             if modality.batch_size != self.batch_size:
@@ -73,7 +78,7 @@ class Batch:
                     remedy="cut all parts of the batch together",
                 )
         if len(set(self.ids)) != len(self.ids):
-            twice = sorted({name for name in self.ids if self.ids.count(name) > 1})
+            twice = sorted(str(name) for name, count in Counter(self.ids).items() if count > 1)
             raise ContractError(
                 f"Sample ids appear twice: {', '.join(twice[:5])}",
                 expected="one id per sample",
@@ -96,6 +101,12 @@ class Batch:
                 f"The batch has no target '{name}' (it has {sorted(self.targets) or 'none'})",
                 expected=f"a target for the task '{task}'",
                 remedy="add the target or change the name in the task",
+            )
+        if task not in TARGETS:
+            raise ContractError(
+                f"The task '{task}' is unknown",
+                expected=f"one of {', '.join(TARGETS)}",
+                remedy=f"the nearest are: {nearest(task, TARGETS)}",
             )
         shape = TARGETS[task]
         faces = any(modality.has_faces for modality in self.inputs.values())
@@ -121,20 +132,42 @@ class Batch:
 def _check_target(name: str, target: Any, valid: Any, batch_size: int) -> None:
     import torch
 
+    ragged = isinstance(target, Sequence) and not isinstance(target, str)
+    if not ragged and (not isinstance(target, torch.Tensor) or target.ndim == 0):
+        raise ContractError(
+            f"targets['{name}'] is a {type(target).__name__}"
+            + (" without axes" if isinstance(target, torch.Tensor) else ""),
+            expected="a tensor whose first axis is the sample, or a list with one entry per sample",
+            remedy="convert arrays with torch.from_numpy; keep axes of length 1",
+        )
     if len(target) != batch_size:
         raise ContractError(
             f"targets['{name}'] holds {len(target)} samples and the batch has {batch_size} ids",
             expected="the same number of samples everywhere",
             remedy="cut inputs and targets together",
         )
-    if not isinstance(target, torch.Tensor):
-        if len(valid) != batch_size:
-            raise ContractError(
-                f"target_valid['{name}'] holds {len(valid)} entries for {batch_size} samples",
-                expected="one bool per sample for a ragged target",
-                remedy="give a list of bools",
-            )
-        return
+    if isinstance(target, torch.Tensor):
+        _check_tensor_target(name, target, valid)
+    else:
+        _check_flags(name, valid, batch_size)
+
+
+def _check_flags(name: str, valid: Any, batch_size: int) -> None:
+    """The validity of a ragged target."""
+    flags = valid.tolist() if hasattr(valid, "tolist") else valid
+    listed = isinstance(flags, Sequence)
+    if not listed or len(flags) != batch_size or not all(isinstance(flag, bool | np.bool_) for flag in flags):
+        held = f"holds {len(flags)} entries" if listed else f"is a {type(flags).__name__}"
+        raise ContractError(
+            f"target_valid['{name}'] {held} for {batch_size} samples",
+            expected="one bool per sample for a ragged target",
+            remedy="give a list of bools",
+        )
+
+
+def _check_tensor_target(name: str, target: Tensor, valid: Any) -> None:
+    import torch
+
     if not isinstance(valid, torch.Tensor) or valid.dtype != torch.bool:
         raise ContractError(
             f"target_valid['{name}'] is not a bool tensor",
@@ -145,11 +178,12 @@ def _check_target(name: str, target: Any, valid: Any, batch_size: int) -> None:
         fits = torch.broadcast_shapes(valid.shape, target.shape) == target.shape
     except RuntimeError:
         fits = False
-    if not fits:
+    # Fewer axes would be lined up from the right: a (B,) mask would be read along x wherever B happens to equal W.
+    if not fits or valid.ndim != target.ndim:
         raise ContractError(
             f"target_valid['{name}'] has shape {tuple(valid.shape)} and the target {tuple(target.shape)}",
-            expected="a shape that broadcasts to the target",
-            remedy="give one bool per target value",
+            expected="the same number of axes, each equal or 1",
+            remedy="give one bool per target value, or keep axes of length 1",
         )
     if target.is_floating_point() and not bool(torch.isfinite(target[valid.expand_as(target)]).all()):
         raise ContractError(

@@ -53,7 +53,24 @@ class Features:
     cls: Tensor | None = None
 
     def check(self) -> None:
-        """Raises ContractError when levels, strides or batch sizes disagree."""
+        """Raise a plain sentence when levels, strides or batch sizes disagree.
+
+        Raises:
+            ContractError: nothing is held, a map has no rows and columns, or the counts differ.
+        """
+        if not self.maps and self.tokens is None and self.cls is None:
+            raise ContractError(
+                "Features hold no map, no tokens and no class token",
+                expected="at least one of them",
+                remedy="return what encode() computed",
+            )
+        flat = [tuple(part.shape) for part in self.maps if part.ndim not in (4, 5)]
+        if flat:
+            raise ContractError(
+                f"A feature map has the shape {flat[0]}",
+                expected="(sample, channel, y, x), or (sample, time, channel, y, x)",
+                remedy="reshape tokens to a map, or hand them over as tokens",
+            )
         if len(self.maps) != len(self.strides):
             raise ContractError(
                 f"Features hold {len(self.maps)} maps and {len(self.strides)} strides",

@@ -62,23 +62,33 @@ class Modality:
         days = self.time.cpu().numpy().astype("datetime64[s]").astype("datetime64[D]")
         years = days.astype("datetime64[Y]")
         doy = (days - years.astype("datetime64[D]")).astype(np.int64)
-        return torch.from_numpy(years.astype(np.int64) + 1970), torch.from_numpy(doy)
+        device = self.time.device
+        return torch.from_numpy(years.astype(np.int64) + 1970).to(device), torch.from_numpy(doy).to(device)
 
     def hour(self) -> Tensor:
         """Hour of day in UTC, float32 ``(B, T)`` in [0, 24)."""
         return (self.time % 86_400).float() / 3_600
 
     def lonlat(self) -> Tensor:
-        """Longitude and latitude of cell centres in degrees, float32 ``(B, 2, [F,] H, W)``."""
+        """Longitude and latitude of cell centres in degrees, float32 ``(B, 2, [F,] H, W)``.
+
+        Raises:
+            ContractError: a grid lies nowhere on Earth.
+        """
         import torch
 
-        return torch.stack([torch.from_numpy(np.stack(grids.lonlat(grid))).float() for grid in self.grid])
+        # Samples often share a grid (the whole globe, one station), and projecting is not cheap.
+        places = {grid: torch.from_numpy(np.stack(grids.lonlat(grid))).float() for grid in set(self.grid)}
+        stacked = [places[grid] for grid in self.grid]
+        empty = torch.empty((0, 2, *self.values.shape[3:]))
+        return (torch.stack(stacked) if stacked else empty).to(self.values.device)
 
     def gsd_m(self) -> Tensor:
         """Ground sampling distance in metres, float32 ``(B,)``."""
         import torch
 
-        return torch.tensor([grids.gsd_m(grid) for grid in self.grid], dtype=torch.float32)
+        sizes = {grid: grids.gsd_m(grid) for grid in set(self.grid)}
+        return torch.tensor([sizes[grid] for grid in self.grid], dtype=torch.float32, device=self.values.device)
 
     def check(self, name: str = "modality") -> None:
         """Raise a plain sentence if the contract is broken.
@@ -109,11 +119,18 @@ class Modality:
                     expected=str(dtype).removeprefix("torch."),
                     remedy="convert it before building the batch; raw numbers go through Sensor.to_physical first",
                 )
+        if not isinstance(self.bands, BandSet):
+            raise ContractError(
+                f"'{name}.bands' is a {type(self.bands).__name__}",
+                expected="a BandSet",
+                remedy="load the sensor and take its bands, or use BandSet.of for bare names",
+            )
 
     def _check_shapes(self, name: str) -> None:
         import torch
 
-        faces = any(grids.has_faces(grid) for grid in self.grid)
+        # An empty batch has no grid that could tell.
+        faces = any(grids.has_faces(grid) for grid in self.grid) if self.grid else self.has_faces
         axes = AXES_WITH_FACES if faces else AXES
         if self.values.ndim != len(axes):
             raise ContractError(

@@ -70,19 +70,43 @@ class ResultRow:
         return asdict(self)
 
     def check(self) -> None:
-        """Raises ContractError when the metric has no name or a fraction is written as percent."""
+        """Raise a plain sentence when the row cannot be right.
+
+        Raises:
+            ContractError: the metric has no name, a fraction is written as percent, or the interval is upside down.
+        """
         if not self.metric:
             raise ContractError("A result row has no metric", expected="a metric name", remedy="set 'metric'")
-        if self.metric in FRACTIONS and self.value > 1.0:
+        if self.metric in FRACTIONS and self.value > 1.0 + 1e-9:  # rounding may end a hair above 1
             raise ContractError(
                 f"The metric '{self.metric}' of system '{self.system}' is {self.value}",
                 expected="a fraction between 0 and 1",
                 remedy="divide by 100; percent appears only in rendering",
+            )
+        if self.ci_low is not None and self.ci_high is not None and self.ci_low > self.ci_high:
+            raise ContractError(
+                f"The interval of '{self.metric}' of system '{self.system}' runs from {self.ci_low} to {self.ci_high}",
+                expected="the lower end first",
+                remedy="swap ci_low and ci_high",
             )
 
 
 COLUMNS = tuple(field.name for field in fields(ResultRow))
 KEY = COLUMNS[: COLUMNS.index("class_name") + 1]
 FRACTIONS = frozenset(
-    "accuracy balanced_accuracy precision recall f1 iou miou ap auroc f1_binary picp kappa ece_cls".split()
+    [
+        "accuracy",
+        "balanced_accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "iou",
+        "miou",
+        "ap",
+        "auroc",
+        "f1_binary",
+        "picp",
+        "kappa",
+        "ece_cls",
+    ]
 )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swath.errors import ContractError, InputError
+from swath.errors import ContractError, InputError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("id", "split", "group", "fold")
+NAMES = ("train", "validation", "test", "unused")
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +31,12 @@ class Split:
     @property
     def hash(self) -> str:
         """Twelve hexadecimal digits that change with any assignment, but not with the order of the rows."""
-        rows = self.table[list(COLUMNS)].astype(str).sort_values("id")
-        text = "\n".join("\t".join(row) for row in rows.itertuples(index=False))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        import pandas as pd
+
+        # Missing entries are None, NaN or NA depending on how the table was made or read; they all mean the same.
+        table = self.table[list(COLUMNS)]
+        rows = sorted(["" if pd.isna(cell) else str(cell) for cell in row] for row in table.itertuples(index=False))
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
 
     def ids(self, split: str) -> list[str]:
         """Sorted ids of one split; an unknown name gives an empty list."""
@@ -41,13 +47,28 @@ class Split:
         return {str(name): int(count) for name, count in self.table["split"].value_counts().sort_index().items()}
 
     def check(self) -> None:
-        """Raises ContractError for missing columns, empty tables, ids given twice, or a group in two of the splits."""
+        """Raise a plain sentence if the contract is broken.
+
+        Raises:
+            ContractError: missing columns, no rows, unknown split names, ids given twice, or a group in two splits.
+        """
         missing = [column for column in COLUMNS if column not in self.table.columns]
         if missing:
             raise ContractError(
                 f"The split table lacks the columns {', '.join(missing)}",
                 expected=", ".join(COLUMNS),
                 remedy="write it with swath, or add the columns",
+            )
+        if self.table.empty:
+            raise ContractError(
+                "The split table has no rows", expected="one row per sample", remedy="make chips first, then the split"
+            )
+        unknown = sorted({str(name) for name in self.table["split"]} - set(NAMES))
+        if unknown:
+            raise ContractError(
+                f"The split table names the splits {', '.join(unknown)}",
+                expected=f"only {', '.join(NAMES)}",
+                remedy=f"the nearest to '{unknown[0]}' is: {nearest(unknown[0], NAMES)}",
             )
         twice = self.table["id"][self.table["id"].duplicated()].astype(str).tolist()
         if twice:
@@ -69,22 +90,45 @@ class Split:
     def save(self, path: Path | str) -> None:
         """Write the table as parquet, with its hash in a text file beside it."""
         path = Path(path)
-        self.table[list(COLUMNS)].to_parquet(path, index=False)
-        path.with_suffix(".hash").write_text(self.hash + "\n")
+        table, digest = path.with_name(f".{path.name}.part"), path.with_name(f".{path.stem}.hash.part")
+        try:
+            self.table[list(COLUMNS)].to_parquet(table, index=False)
+            digest.write_text(self.hash + "\n")
+            os.replace(table, path)
+            os.replace(digest, path.with_suffix(".hash"))
+        finally:
+            table.unlink(missing_ok=True)
+            digest.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path | str) -> Split:
         """Read a split and compare it with the hash beside it.
 
         Raises:
-            InputError: the table is missing or was changed after it was written.
+            InputError: the table is missing, damaged, or was changed after it was written.
         """
         import pandas as pd
 
         path = Path(path)
         if not path.exists():
-            raise InputError(f"There is no split table {path}", expected="a parquet table", remedy="make the split first")
-        split = cls(pd.read_parquet(path))
+            raise InputError(
+                f"There is no split table {path}", expected="a parquet table", remedy="make the split first"
+            )
+        try:
+            split = cls(pd.read_parquet(path))
+        except (OSError, ValueError) as error:  # pyarrow's errors are subclasses of both
+            raise InputError(
+                f"The split table {path} cannot be read ({type(error).__name__})",
+                expected="a parquet table",
+                remedy="make the split again",
+            ) from error
+        missing = [column for column in COLUMNS if column not in split.table.columns]
+        if missing:
+            raise InputError(
+                f"The split table {path} lacks the columns {', '.join(missing)}",
+                expected=", ".join(COLUMNS),
+                remedy="make the split again",
+            )
         stored = path.with_suffix(".hash")
         if stored.exists() and stored.read_text().strip() != split.hash:
             raise InputError(

@@ -1,1 +1,16 @@
+"""published: data sets in the layout in which their authors ship them, read where they lie.
 
+Every module offers the same five things: ``open(root)`` gives records, ``describe(root)`` counts and a fingerprint,
+``check(root)`` all problems at once, ``write_fake(root, seed)`` a miniature tree for tests, and its docstring the
+citation and licence.
+"""
+
+from __future__ import annotations
+
+from swath.sources.published import hls, rstoolbox, sen1floods11
+from swath.sources.published.common import Description
+
+READERS = {"hls": hls, "rstoolbox": rstoolbox, "sen1floods11": sen1floods11}
+"""Name to module."""
+
+__all__ = ["READERS", "Description", "hls", "rstoolbox", "sen1floods11"]

@@ -1,1 +1,1 @@
-
+"""Earth observation systems."""

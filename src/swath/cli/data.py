@@ -1,0 +1,61 @@
+"""``swath data``: get and make data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from swath.errors import ConfigError, nearest
+
+app = typer.Typer(help="Get, make and check data sets.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="Name of the data set; 'planet' is the real Earth from ordinary packages.")]
+KNOWN = ("planet",)
+
+
+def _known(name: str) -> None:
+    if name not in KNOWN:
+        raise ConfigError(
+            f"There is no data set '{name}'",
+            expected=f"one of {', '.join(KNOWN)}",
+            remedy=f"the nearest name is {nearest(name, KNOWN)}",
+        )
+
+
+@app.command("get")
+def get(name: Name) -> None:
+    """Fetch the files of a data set that are not installed yet, with checksums."""
+    _known(name)
+    from swath.cli import show
+    from swath.sources import planet
+
+    fetched = planet.fetch()
+    show.say(f"{name}: fetched {', '.join(path.name for path in fetched)}" if fetched else f"{name}: everything is here")
+
+
+@app.command("make")
+def make(
+    name: Name,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")] = Path("planet"),
+    resolution: Annotated[float, typer.Option(help="Cell size in degrees.")] = 0.1,
+) -> None:
+    """Make a data set: aligned global layers as cloud-optimised GeoTIFFs."""
+    _known(name)
+    from swath.cli import show
+    from swath.sources import planet
+
+    planet.fetch()
+    made = planet.make(out, resolution=resolution)
+    show.say(f"planet at {resolution} degrees: {made}")
+
+
+@app.command("check")
+def check(name: Name, folder: Annotated[Path, typer.Argument(help="Folder made by 'swath data make'.")]) -> None:
+    """Check that the layers lie on each other: agreement with the land cover for shifts of up to two cells."""
+    _known(name)
+    from swath.cli import show
+    from swath.sources import planet
+
+    table = planet.alignment(folder)
+    show.table("agreement of water and land under shifts", list(table.columns), table.to_numpy(object).tolist())

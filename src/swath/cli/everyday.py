@@ -1,0 +1,179 @@
+"""The everyday verbs: open, train, predict, evaluate, serve, run, claims."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PANEL = "Everyday"
+
+Sensor = Annotated[str | None, typer.Option(help="Sensor of the scene, for names, scale and no-data ('swath sensors').")]
+Level = Annotated[str | None, typer.Option(help="Processing level of the sensor.")]
+Baseline = Annotated[str | None, typer.Option(help="Processing baseline, such as 05.09 for Sentinel-2.")]
+NoData = Annotated[float | None, typer.Option(help="Value that means no data, where the file does not say.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands of this module on ``app``."""
+    for name, command in (
+        ("open", open_scene),
+        ("train", train),
+        ("predict", predict),
+        ("evaluate", evaluate),
+        ("serve", serve),
+        ("run", run),
+        ("claims", claims),
+    ):
+        app.command(name, rich_help_panel=PANEL)(command)
+
+
+def open_scene(
+    path: Annotated[Path, typer.Argument(help="GeoTIFF, NetCDF, Zarr, or a folder of bands.")],
+    sensor: Sensor = None,
+    level: Level = None,
+    baseline: Baseline = None,
+    nodata: NoData = None,
+    picture: Annotated[Path | None, typer.Option(help="Write a quick look as PNG.")] = None,
+) -> None:
+    """Open a scene and tell what is in it: grids, bands, dates, units, share of valid pixels."""
+    from swath import cubes, verbs
+    from swath.cli import show
+
+    scene = verbs.open(path, sensor=sensor, level=level, baseline=baseline, nodata=nodata)
+    for row in cubes.summary(scene):
+        show.table("", ("property", "value"), [(key, value) for key, value in row.items()])
+    if picture is not None:
+        cubes.quicklook(cubes.to_cube(scene), picture)
+        show.say(f"picture: {picture}")
+
+
+def train(
+    chips: Annotated[Path, typer.Argument(help="Folder made by 'swath chips cut'.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the run; an unfinished run is resumed.")],
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML with the training options.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training chips.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Chips per step.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of initialisation and data order.")] = 0,
+) -> None:
+    """Train a model on a chip set. Stopped runs go on exactly where they were."""
+    from swath import verbs
+    from swath.cli import show
+
+    result = verbs.fit(
+        chips, out, config=config, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, seed=seed
+    )
+    show.say(f"model: {out}")
+    del result
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
+    scene: Annotated[Path, typer.Argument(help="Scene to map, of any size.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="GeoTIFF to write.")],
+    sensor: Sensor = None,
+    level: Level = None,
+    baseline: Baseline = None,
+    nodata: NoData = None,
+    tile: Annotated[int, typer.Option(help="Tile size in pixels.")] = 256,
+    overlap: Annotated[int, typer.Option(help="Overlap of tiles in pixels.")] = 64,
+    confidence: Annotated[bool, typer.Option(help="Also write the probability of the chosen class.")] = True,
+    lenient: Annotated[bool, typer.Option(help="Predict where at least one band is valid.")] = False,
+) -> None:
+    """Map a scene: windowed, blended, with no data where there was none. Writes a COG with a QGIS style."""
+    from swath import verbs
+    from swath.cli import show
+
+    tree = verbs.open(scene, sensor=sensor, level=level, baseline=baseline, nodata=nodata)
+    outputs = ("class", "confidence") if confidence else ("class",)
+    report = verbs.predict(model, tree, out, tile=tile, overlap=overlap, outputs=outputs, strict=not lenient)
+    for name, path in report.files.items():
+        show.say(f"{name}: {path}")
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
+    chips: Annotated[Path, typer.Argument(help="Folder of a chip set.")],
+    split: Annotated[str, typer.Option(help="Which split to score.")] = "test",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the rows as parquet and CSV here.")] = None,
+) -> None:
+    """Score a model on a chip set, with intervals over chips."""
+    from swath import verbs
+    from swath.cli import show
+
+    score = verbs.score(model, chips, split=split)
+    rows = [(row.metric, row.class_name or "all", row.value, row.ci_low, row.ci_high) for row in score.rows]
+    show.table(f"{split} split", ("metric", "class", "value", "low", "high"), rows)
+    if out is not None:
+        from swath.judge import ResultTable
+
+        table = ResultTable()
+        table.extend(score.rows)
+        table.save(out)
+        show.say(f"rows: {out}")
+
+
+def serve(
+    folder: Annotated[Path, typer.Argument(help="Folder with layers.json, or with GeoTIFFs made by swath.")] = Path("demo"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+) -> None:
+    """Show maps in the browser."""
+    from swath import verbs
+
+    verbs.serve(folder, host=host, port=port)
+
+
+def run(
+    system: Annotated[str, typer.Argument(help="Slug of a system ('swath systems').")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the results; default runs/SYSTEM.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A smoke of at most 20 seconds; its scores mean nothing.")] = False,
+    evidence: Annotated[bool, typer.Option("--evidence", help="All registered seeds; decides the claims.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of a single run.")] = 0,
+) -> None:
+    """Run a published system: data, model, baselines, score, report."""
+    from swath import verbs
+    from swath.cli import show
+    from swath.errors import ConfigError
+
+    if quick and evidence:
+        raise ConfigError(
+            "Both --quick and --evidence were given", expected="one of them", remedy="drop one: evidence needs full runs"
+        )
+    mode = "quick" if quick else "evidence" if evidence else "full"
+    folder = out or Path("runs") / system
+    report = verbs.run(system, folder, mode=mode, seed=seed)
+    show_report(report)
+    show.say(f"report: {folder / 'report.html'}")
+
+
+def claims(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    folder: Annotated[Path, typer.Option(help="Folder of the registrations.")] = Path("claims"),
+) -> None:
+    """The ledger: every registered claim and what the evidence says."""
+    from swath import judge
+    from swath.cli import show
+
+    rows = judge.claims_table(folder)
+    if json:
+        show.as_json(rows)
+        return
+    columns = ("system", "name", "measured", "low", "high", "margin", "seeds", "verdict", "data")
+    show.table("claims", columns, [[row[column] for column in columns] for row in rows])
+
+
+def show_report(report: object) -> None:
+    """Print the main rows of a report: pooled scores of every contender."""
+    from swath.cli import show
+    from swath.types import Report
+
+    assert isinstance(report, Report)
+    rows = [
+        (row.backbone or row.recipe or row.system, row.metric, row.value, row.ci_low, row.ci_high, row.data_kind)
+        for row in report.rows
+        if row.class_name is None and row.metric in ("accuracy", "miou") and row.group is None
+    ]
+    show.table(report.title, ("contender", "metric", "value", "low", "high", "data"), rows)

@@ -1,0 +1,87 @@
+"""Networks and bands as JSON values, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from swath.errors import ContractError, InputError, nearest
+from swath.sensors import Band, BandSet
+
+ARCHITECTURES = {
+    "unet": "swath.nn.unet:UNet",
+}
+"""Name in a checkpoint -> ``module:class``. The class keeps its constructor arguments as a dataclass in ``spec``."""
+
+
+def architecture_of(network: nn.Module) -> dict[str, Any]:
+    """Name and constructor arguments of a network.
+
+    Raises:
+        ContractError: the class is not in ``ARCHITECTURES`` or has no ``spec``.
+    """
+    path = f"{type(network).__module__}:{type(network).__qualname__}"
+    names = [name for name, known in ARCHITECTURES.items() if known == path]
+    spec = getattr(network, "spec", None)
+    if not names or not dataclasses.is_dataclass(spec) or isinstance(spec, type):
+        raise ContractError(
+            f"The network {path} cannot be written to a checkpoint",
+            expected=f"one of the architectures {', '.join(ARCHITECTURES)}, with its arguments in 'spec'",
+            remedy="add one line to swath.learn.record.ARCHITECTURES and a dataclass 'spec' to the network",
+        )
+    return {"name": names[0], "arguments": dataclasses.asdict(spec)}
+
+
+def build_network(architecture: Mapping[str, Any], where: str) -> nn.Module:
+    """A network with fresh weights from ``{"name", "arguments"}``.
+
+    Raises:
+        InputError: the name or an argument is unknown, or an argument is missing.
+    """
+    name, arguments = architecture["name"], architecture["arguments"]
+    if name not in ARCHITECTURES:
+        raise InputError(
+            f"{where}: the architecture '{name}' is unknown",
+            expected=f"one of {', '.join(ARCHITECTURES)}",
+            remedy=f"the nearest is {nearest(name, ARCHITECTURES, 1)}; a newer swath may know '{name}'",
+        )
+    module, _, attribute = ARCHITECTURES[name].partition(":")
+    kind: type[nn.Module] = getattr(importlib.import_module(module), attribute)
+    try:
+        inspect.signature(kind).bind(**arguments)
+    except TypeError as error:
+        raise InputError(
+            f"{where}: the arguments {arguments} do not fit the architecture '{name}' ({error})",
+            expected=f"the arguments {inspect.signature(kind)}",
+            remedy="use the swath version that wrote the file, named in it under 'versions'",
+        ) from error
+    return kind(**arguments)
+
+
+def bands_to_records(bands: BandSet) -> list[dict[str, Any]]:
+    """One JSON object per band."""
+    return [dataclasses.asdict(band) | {"aliases": list(band.aliases)} for band in bands]
+
+
+def bands_from_records(records: Sequence[Mapping[str, Any]], where: str) -> BandSet:
+    """A band set from its JSON objects.
+
+    Raises:
+        InputError: a record has a field that bands do not have, or no name.
+    """
+    known = [field.name for field in dataclasses.fields(Band)]
+    for record in records:
+        unknown = [key for key in record if key not in known]
+        if unknown or "name" not in record:
+            raise InputError(
+                f"{where}: the band {record.get('name', dict(record))} has "
+                + (f"the unknown fields {', '.join(unknown)}" if unknown else "no name"),
+                expected=f"a name and the fields {', '.join(known)}",
+                remedy="use the swath version that wrote the file, named in it under 'versions'",
+            )
+    return BandSet(tuple(Band(**{**record, "aliases": tuple(record.get("aliases", ()))}) for record in records))
