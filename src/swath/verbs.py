@@ -88,20 +88,25 @@ def chips(
     raster, classes = _labels_on(cube, labels, column, legend)
     chipset = room.cut(cubes.to_physical(cube), raster, Path(out), size=size, stride=stride, legend=classes)
     split = room.split_by_block(chipset, block_chips=block, buffer_chips=buffer, seed=seed)
-    split.save(chipset.path / "split.parquet")
-    room.statistics(chipset, split).save(chipset.path / "statistics.json")
+    split.save(chipset.folder / "split.parquet")
+    room.statistics(chipset, split).save(chipset.folder / "statistics.json")
     return chipset
 
 
 def load(path: PathLike) -> SegmentationTask:
-    """Load a trained model from its folder; the training options are not needed.
+    """Load a trained model; the training options are not needed.
+
+    Args:
+        path: the folder of a run (its best model is taken, else its last), or of one model in it.
 
     Raises:
         InputError: there is no checkpoint, or it is damaged or newer than this version.
     """
     from swath import learn
 
-    return learn.load_checkpoint(Path(path))
+    folder = Path(path)
+    inside = [folder / name for name in (learn.BEST, learn.LAST) if (folder / name).is_dir()]
+    return learn.load_checkpoint(inside[0] if inside else folder)
 
 
 def fit(
@@ -136,7 +141,7 @@ def fit(
 
     chipset = room.open(Path(chips)) if isinstance(chips, Path | str) else chips
     options = learn.read_options(config, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size)
-    split = types.Split.load(chipset.path / "split.parquet")
+    split = types.Split.load(chipset.folder / "split.parquet")
     return learn.train_segmentation(chipset, split, options, Path(out), seed=seed, progress=progress)
 
 
@@ -167,11 +172,9 @@ def predict(
     from swath import predict as room
 
     predictor = load(model) if isinstance(model, Path | str) else model
-    wanted = predictor.inputs["image"].names if "image" in predictor.inputs else None
-    cube = as_cube(scene, wanted)
+    cube = as_cube(scene)
     if cube.attrs.get("unit") == "DN":
         cube = cubes.to_physical(cube)
-    legend = getattr(predictor, "legend", None)
     return room.predict_scene(
         predictor,
         cube,
@@ -180,7 +183,7 @@ def predict(
         overlap=overlap,
         outputs=outputs,
         strict=strict,
-        legend=legend,
+        legend=legend_of(predictor),
         progress=progress,
     )
 
@@ -196,16 +199,16 @@ def score(model: Predictor | PathLike, chips: ChipSet | PathLike, *, split: str 
 
     predictor = load(model) if isinstance(model, Path | str) else model
     chipset = room.open(Path(chips)) if isinstance(chips, Path | str) else chips
-    table = types.Split.load(chipset.path / "split.parquet")
+    table = types.Split.load(chipset.folder / "split.parquet")
     ids = table.ids(split)
     if not ids:
         raise InputError(
-            f"The split '{split}' of {chipset.path} is empty",
+            f"The split '{split}' of {chipset.folder} is empty",
             expected=f"one of {', '.join(table.counts())}",
             remedy="choose another split, or cut more chips",
         )
     loader = room.ChipLoader(chipset, ids, batch_size=32, seed=0, shuffle=False)
-    return judge.score(predictor, loader, system="evaluate", dataset=str(chipset.path.name), split=split)
+    return judge.score(predictor, loader, system="evaluate", dataset=str(chipset.folder.name), split=split)
 
 
 def serve(folder: PathLike, *, host: str = "127.0.0.1", port: int = 8000) -> None:
@@ -241,7 +244,15 @@ def run(
     return report
 
 
-def as_cube(scene: xr.DataTree | xr.Dataset | PathLike, bands: Sequence[str] | None = None) -> xr.Dataset:
+def legend_of(predictor: Predictor) -> Legend | None:
+    """Names and colours of the classes, where the model carries colours."""
+    from swath import cubes
+
+    colours = getattr(predictor, "colours", ())
+    return cubes.legend_from_colours(dict(zip(predictor.classes, colours, strict=True))) if colours else None
+
+
+def as_cube(scene: xr.DataTree | xr.Dataset | PathLike) -> xr.Dataset:
     """The scene as one aligned cube."""
     import xarray as xr
 
@@ -250,7 +261,6 @@ def as_cube(scene: xr.DataTree | xr.Dataset | PathLike, bands: Sequence[str] | N
     if isinstance(scene, xr.Dataset):
         return scene
     tree = scene if isinstance(scene, xr.DataTree) else open(scene)
-    del bands
     return cubes.to_cube(tree)
 
 

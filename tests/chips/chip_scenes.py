@@ -11,8 +11,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from swath import chips
-from swath.cubes.cube import make_cube
-from swath.cubes.legend import Legend
+from swath.cubes import Legend, make_cube
 from swath.sensors import Band, BandSet
 
 LEGEND = Legend.of("water", "forest", "crop")

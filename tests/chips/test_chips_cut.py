@@ -20,7 +20,7 @@ from odc.geo.geobox import GeoBox
 from swath import chips
 from swath.chips import DropRules
 from swath.chips.rows import RowReader, reader_of
-from swath.cubes.legend import Legend
+from swath.cubes import Legend
 from swath.errors import ConfigError, ContractError, InputError
 from swath.types import IGNORE
 
@@ -196,6 +196,22 @@ def test_windows_beyond_the_scene_are_padded_with_invalid_pixels(tmp_path: Path)
     assert made.geobox("r-0003_c-0003").affine == utm_box(shape).affine @ Affine.translation(-3, -3)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "int64", "uint16"])
+def test_labels_of_any_whole_type_can_be_padded(tmp_path: Path, dtype: str) -> None:
+    labels = (label_map((6, 6)) % 2).astype(dtype)
+    made = chips.cut(
+        scene((6, 6)), labels, tmp_path / "chips", size=8, legend=LEGEND, windows=np.array([[0, 0]]), drop=KEEP_ALL
+    )
+    found = made.load(made.ids).labels[0]
+    assert np.array_equal(found[:6, :6], labels) and (found[6:] == IGNORE).all() and (found[:, 6:] == IGNORE).all()
+
+
+def test_numbers_that_geotiff_cannot_hold_are_refused(tmp_path: Path) -> None:
+    cube = scene((8, 8), dtype="float32")
+    with pytest.raises(InputError, match="numbers of type float16"):
+        chips.cut(cube.astype("float16"), label_map((8, 8)), tmp_path / "a", size=8, legend=LEGEND)
+
+
 def test_groups_by_majority_leave_out_pixels_without_one(tmp_path: Path) -> None:
     raster = np.full((16, 48), IGNORE, np.int16)
     raster[:3, :16] = 5
@@ -288,7 +304,7 @@ def test_when_nothing_is_kept_the_error_counts_the_windows_of_each_rule(tmp_path
     valid[:, 1:, :16] = False
     labels = np.full((16, 48), IGNORE, np.int16)
     with pytest.raises(
-        InputError, match="None of the 3 windows .* 1 have less than 0.5 valid, 2 of the rest less than 0.01"
+        InputError, match=r"None of the 3 windows .* 1 have less than 0.5 valid, 2 of the rest less than 0.01"
     ):
         chips.cut(scene((16, 48), valid=valid), labels, tmp_path / "a", size=16, legend=LEGEND)
     assert list(tmp_path.iterdir()) == []
@@ -300,7 +316,7 @@ def test_a_scene_smaller_than_a_chip_is_refused(tmp_path: Path) -> None:
 
 
 def test_windows_outside_the_scene_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="1 windows lie outside .* row 40, column 0"):
+    with pytest.raises(InputError, match=r"1 windows lie outside .* row 40, column 0"):
         chip_set(tmp_path / "a", (32, 32), windows=np.array([[0, 0], [40, 0]]))
 
 

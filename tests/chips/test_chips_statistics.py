@@ -115,18 +115,11 @@ def test_constant_bands_and_missing_classes_are_told(tmp_path: Path) -> None:
     assert missing == "the train split has no pixel of water, crop"
     assert "one class only" in single
     assert found.percentiles["50"][3] == 45.0
-    scaled = found.normalise(cube["data"].values[0], np.ones((4, 16, 16), bool))
-    assert (scaled[3] == 0).all() and scaled[0].std() == pytest.approx(1.0, abs=1e-5)
 
 
-def test_normalised_values_are_zero_under_the_mask(tmp_path: Path) -> None:
+def test_good_statistics_have_no_problems(tmp_path: Path) -> None:
     made = make(tmp_path / "a")
-    found = statistics(made, split_of(made, 6))
-    assert found.problems() == []
-    arrays = made.load(made.ids)
-    valid = arrays.valid & (np.random.default_rng(0).random(arrays.valid.shape) < 0.5)
-    scaled = found.normalise(arrays.values, valid)
-    assert scaled.dtype == np.float32 and (scaled[~valid] == 0).all() and (scaled[valid] != 0).any()
+    assert statistics(made, split_of(made, 6)).problems() == []
 
 
 def test_an_empty_split_and_an_empty_band_are_refused(tmp_path: Path) -> None:

@@ -37,13 +37,8 @@ def test_json_round_trip(names: dict[int, str]) -> None:
     assert Legend.from_json(legend.to_json()) == legend
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{}", "[1]", '[{"value": 1}]', '[{"value": "x", "name": "a", "colour": "#000000"}]']
-)
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"value": 1}]', '[{"value": "x", "name": "a", "colour": "#0"}]'])
 def test_text_that_is_no_legend(text: str) -> None:
-    if text == "{}":
-        assert len(Legend.from_json(text)) == 0
-        return
     with pytest.raises(InputError, match="is not a legend"):
         Legend.from_json(text)
 

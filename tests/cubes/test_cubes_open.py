@@ -216,6 +216,17 @@ def test_a_rewritten_file_is_read_anew(tif: Tif) -> None:
     assert second.min() == 2
 
 
+def test_a_file_that_changes_or_goes_away_under_an_open_scene(tif: Tif) -> None:
+    path = tif("a.tif", np.full((1, 4, 4), 1, dtype="uint16"))
+    scene = cubes.open(path)
+    tif("a.tif", np.full((1, 4, 5), 2, dtype="uint16"))
+    with pytest.raises(InputError, match="was changed after it had been opened"):
+        only(scene)["data"].compute()
+    path.unlink()
+    with pytest.raises(InputError, match="There is no file"):
+        only(scene)["data"].compute()
+
+
 def test_missing_file_names_the_nearest(tif: Tif, tmp_path: Path) -> None:
     tif("scene.tif", ramp(1, 4, 4))
     with pytest.raises(InputError, match=r"There is no file '.*scen\.tif'.*scene\.tif"):

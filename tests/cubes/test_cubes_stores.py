@@ -113,7 +113,7 @@ def test_one_date_without_a_time_axis(tmp_path: Path) -> None:
 
 def test_unequal_steps_and_unknown_crs_and_extra_axes(tmp_path: Path) -> None:
     uneven = save(weather(np.array([3.0, 2.0, 0.0]), np.array([0.0, 1.0])), tmp_path / "u.nc")
-    with pytest.raises(InputError, match="'latitude' of .* has unequal steps"):
+    with pytest.raises(InputError, match=r"'latitude' of .* has unequal steps"):
         cubes.open(uneven)
     nowhere = weather(np.array([1.0, 0.0]), np.array([0.0, 1.0])).rename(latitude="y", longitude="x")
     with pytest.raises(InputError, match="declares no coordinate reference system"):

@@ -131,7 +131,7 @@ def test_no_overlap_prints_both_extents(crs: str) -> None:
 
 def test_bad_tables(tmp_path: Path) -> None:
     good = table(("forest", pixels(0, 0, 1, 1)))
-    with pytest.raises(InputError, match="has no column 'clas'.*class"):
+    with pytest.raises(InputError, match=r"has no column 'clas'.*class"):
         cubes.rasterise(good, GRID, column="clas", legend=LEGEND)
     with pytest.raises(InputError, match="declares no coordinate reference system"):
         cubes.rasterise(table(("forest", pixels(0, 0, 1, 1)), crs=None), GRID, column="class", legend=LEGEND)

@@ -32,6 +32,13 @@ def test_corners_of_a_northern_face() -> None:
         assert lat[0][place] == pytest.approx(expected_lat, abs=1e-4)
 
 
+def test_the_first_nested_cells_go_south_east_west_north() -> None:
+    grid = HealPix(2)
+    lon, lat = (grid.to_flat(part)[:4] for part in grids.lonlat(grid))
+    assert lon.tolist() == [45.0, 67.5, 22.5, 45.0]
+    np.testing.assert_allclose(np.sin(np.radians(lat)), [1 / 3, 2 / 3, 2 / 3, 11 / 12], atol=1e-12)
+
+
 @pytest.mark.parametrize("nside", NSIDES)
 def test_known_rows_of_the_ring_scheme(nside: int) -> None:
     grid = HealPix(nside, order="ring")

@@ -58,6 +58,8 @@ def test_the_record_is_readable_standard_json(saved: Path) -> None:
     assert record["bands"][0]["name"] == "B04" and record["bands"][0]["aliases"] == ["red"]
     assert record["config"] == {"epochs": 3} and record["provenance"] == {"seed": 0, "miou": None}
     assert {"swath", "torch", "numpy", "python"} <= set(record["versions"])
+    modes = {path.stat().st_mode & 0o777 for path in saved.iterdir()}
+    assert len(modes) == 1  # weights are as readable as the record
     assert set(load_file(saved / "model.safetensors")) == set(make_task().state_dict())
 
 

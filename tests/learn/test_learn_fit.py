@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def stop_at(number: int) -> Callable[[int], None]:
     return maybe
 
 
-def assert_same(one: dict[str, object], two: dict[str, object]) -> None:
+def assert_same(one: Mapping[str, object], two: Mapping[str, object]) -> None:
     assert one.keys() == two.keys()
     for name, value in one.items():
         if isinstance(value, torch.Tensor):

@@ -13,8 +13,7 @@ from pyproj import Transformer
 
 from swath import grids
 from swath.chips.rows import Array, RowReader, reader_of
-from swath.cubes.cube import same_grid
-from swath.cubes.legend import Legend
+from swath.cubes import Legend, same_grid
 from swath.errors import InputError
 from swath.grids.geobox import crs_of
 from swath.types import IGNORE

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from odc.geo.crs import CRS as OdcCRS
 from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS
+from rasterio.dtypes import check_dtype
 
 from swath.chips import pixels, store
 from swath.chips.align import IntegerRaster
@@ -26,8 +27,7 @@ from swath.chips.footprints import footprints
 from swath.chips.layout import FILE, INDEX, Description, class_columns, class_numbers
 from swath.chips.rows import Array, RowReader, gather, reader_of
 from swath.chips.windows import Windows, grid_windows
-from swath.cubes.cube import DN, as_cube, bands_of, geobox_of
-from swath.cubes.legend import Legend
+from swath.cubes import Legend, as_cube, bands_of, geobox_of, is_physical
 from swath.errors import ConfigError, InputError
 from swath.grids.geobox import crs_of
 from swath.types import IGNORE
@@ -287,7 +287,9 @@ def content(values: Array, valid: NDArray[np.bool_], labels: Array) -> str:
 def _slabs(readers: list[RowReader], row: int, size: int, length: int) -> list[Array]:
     """The rows of the scene that windows at ``row`` need: data, valid, labels and, if any, groups."""
     start, stop = max(row, 0), min(row + size, length)
-    return [array for reader in readers for array in reader.rows(start, stop)]
+    data, valid, *whole = (array for reader in readers for array in reader.rows(start, stop))
+    # Labels may come in a type that cannot hold IGNORE.
+    return [data, valid, *(array.astype(np.int64, copy=False) for array in whole)]
 
 
 def _majority(values: Array, names: Mapping[int, str] | None) -> list[str]:
@@ -365,15 +367,21 @@ def _describe(cube: xr.Dataset, scene: GeoBox, legend: Legend, size: int) -> Des
             expected="at least one date, all of them known",
             remedy="give the time when opening the scene",
         )
+    if not check_dtype(cube["data"].dtype.name):
+        raise InputError(
+            f"The scene '{source}' holds numbers of type {cube['data'].dtype}",
+            expected="a type that GeoTIFF can store",
+            remedy="convert them, for example with cube['data'].astype('float32')",
+        )
     bands = bands_of(cube)
-    unit = str(cube["data"].attrs.get("unit", "1"))
-    scale = tuple(cube["scale_factor"].values.tolist()) if unit == DN else (1.0,) * len(bands)
-    offset = tuple(cube["add_offset"].values.tolist()) if unit == DN else (0.0,) * len(bands)
+    stored = not is_physical(cube)
+    scale = tuple(cube["scale_factor"].values.tolist()) if stored else (1.0,) * len(bands)
+    offset = tuple(cube["add_offset"].values.tolist()) if stored else (0.0,) * len(bands)
     return Description(
         bands=bands,
         scale=scale,
         offset=offset,
-        unit=unit,
+        unit=str(cube["data"].attrs.get("unit", "1")),
         times=tuple(int(time) for time in times.astype(np.int64)),
         legend=legend,
         size=size,
@@ -425,7 +433,11 @@ def _appearing(out: Path) -> Iterator[Path]:
         if out.exists():
             old = partial.with_suffix(".old")
             out.rename(old)
-            partial.rename(out)
+            try:
+                partial.rename(out)
+            except OSError:
+                old.rename(out)
+                raise
             shutil.rmtree(old)
         else:
             partial.rename(out)

@@ -13,7 +13,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from swath.cubes.legend import Legend
+from swath.cubes import Legend
 from swath.errors import InputError
 from swath.sensors import Band, BandSet
 from swath.types import IGNORE

@@ -104,22 +104,10 @@ class Statistics:
     split: str
     chips: int
 
-    def normalise(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """(values - mean) / std per band, float32; 0 where invalid, and a std below 1e-3 counts as 1.
-
-        Args:
-            values: ``(..., C, H, W)`` in physical units.
-            valid: bool, broadcastable to ``values``.
-        """
-        mean, std = np.array(self.mean), np.array(self.std)
-        std = np.where(std < SMALLEST_STD, 1.0, std)
-        scaled = (values - mean[:, None, None]) / std[:, None, None]
-        return np.where(valid, scaled, 0.0).astype(np.float32)
-
     def problems(self) -> list[str]:
         """Sentences about what would make training fail or mislead."""
         found = [
-            f"band {name} hardly varies in the {self.split} split (std {std:.3g}); it is left unscaled"
+            f"band {name} hardly varies in the {self.split} split (standard deviation {std:.3g})"
             for name, std in zip(self.bands, self.std, strict=True)
             if std < SMALLEST_STD
         ]

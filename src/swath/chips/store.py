@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 
 from swath.chips import pixels
 from swath.chips.layout import INDEX, Description, class_columns, class_numbers
-from swath.cubes.legend import Legend
+from swath.cubes import Legend
 from swath.errors import InputError, nearest
 from swath.sensors import BandSet
 from swath.types import IGNORE, Batch, Modality
@@ -93,6 +93,11 @@ class ChipSet:
     def __repr__(self) -> str:
         bands, classes = ", ".join(self.bands.names), ", ".join(self.classes)
         return f"<ChipSet {self.folder}: {len(self)} chips of {self.size} pixels; {bands}; {classes}>"
+
+    @property
+    def path(self) -> Path:
+        """Folder of the chip set."""
+        return self.folder
 
     @property
     def ids(self) -> list[str]:

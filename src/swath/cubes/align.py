@@ -52,7 +52,8 @@ def to_cube(
         _check_times(first, node)
         grids.overlap(geobox_of(node), target, names=(str(node.attrs.get("source", "scene")), "chosen grid"))
     if len(parts) == 1 and same_grid(geobox_of(first), target):
-        return first.isel(band=parts[0][1])
+        whole = parts[0][1] == list(range(first.sizes["band"]))
+        return first if whole else first.isel(band=parts[0][1])
     placed = [_place(node.isel(band=chosen), target, method) for node, chosen in parts]
     nodes = [item.node for item in placed]
     return make_cube(

@@ -22,6 +22,7 @@ from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
 from swath.cubes.legend import Legend
+from swath.cubes.raster import probe
 from swath.cubes.style import write_style
 from swath.errors import ConfigError, ContractError, InputError, ResourceError
 
@@ -243,8 +244,11 @@ class CogWriter:
             with contextlib.suppress(RasterioError):
                 self._dataset.close()
             self._dataset = None
-        for leftover in self.path.parent.glob(f"{self._part.name.removesuffix('.part.tif')}.*"):
-            leftover.unlink(missing_ok=True)
+        stem = self._part.name.removesuffix("part.tif")  # GDAL puts overviews under way beside the file
+        if self.path.parent.is_dir():
+            for leftover in self.path.parent.iterdir():
+                if leftover.name.startswith(stem):
+                    leftover.unlink(missing_ok=True)
 
     def _masked(self, numbers: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[Any]:
         if self.nodata is None:
@@ -285,9 +289,12 @@ class CogWriter:
 
 
 def read_legend(path: str | Path) -> Legend | None:
-    """The legend that ``write_cog`` stored in a file, or None."""
-    with rasterio.open(path) as dataset:
-        text = dataset.tags().get(LEGEND_TAG)
+    """The legend that ``write_cog`` stored in a file, or None.
+
+    Raises:
+        InputError: the file is missing or no raster, or its legend is damaged.
+    """
+    text = probe(path).tags.get(LEGEND_TAG)
     return None if text is None else Legend.from_json(text)
 
 

@@ -104,6 +104,8 @@ class Legend:
         """
         try:
             rows = json.loads(text)
+            if not isinstance(rows, list):
+                raise TypeError(f"a {type(rows).__name__} instead of a list")
             entries = tuple(LegendEntry(int(row["value"]), str(row["name"]), str(row["colour"])) for row in rows)
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(

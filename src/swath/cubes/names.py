@@ -61,9 +61,9 @@ def band_of_single(path: str, description: str | None, sensor: BandSet | None, n
     )
 
 
-def is_alpha(path_count: int, alpha: int | None, names: Sequence[str] | None) -> bool:
+def is_alpha(count: int, alpha: int | None, names: Sequence[str] | None) -> bool:
     """Whether a band marked as alpha is a mask: yes, unless the user names it (near infrared is often mislabelled)."""
-    return alpha is not None and path_count > 1 and (names is None or len(names) == path_count - 1)
+    return alpha is not None and count > 1 and (names is None or len(names) == count - 1)
 
 
 def _described(descriptions: Sequence[str | None]) -> list[str] | None:

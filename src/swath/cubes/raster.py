@@ -195,6 +195,12 @@ class _Handles(threading.local):
     def get(self, file: RasterFile) -> DatasetReader:
         key = (os.getpid(), file.path, file.stamp)
         if key not in self._open:
+            if _stamp(file.path) != file.stamp:
+                raise InputError(
+                    f"The file '{file.path}' was changed after it had been opened",
+                    expected="a file that stays as it is while it is in use",
+                    remedy="open the scene again",
+                )
             self._open[key] = rasterio.open(file.path)
             if len(self._open) > _OPEN_PER_THREAD:
                 _, oldest = self._open.popitem(last=False)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from swath.learn.checkpoint import load_checkpoint, read_record, save_checkpoint
 from swath.learn.config import FitConfig, parse
-from swath.learn.fit import BatchLoader, FitResult, fit
+from swath.learn.fit import BEST, LAST, BatchLoader, FitResult, fit
 from swath.learn.reproduce import repeatable, seeded
 from swath.learn.segmentation import TrainOptions, build_task, read_options, train_segmentation
 from swath.learn.task import SegmentationLoss, SegmentationTask, Trainable, check_classes, evaluation
 
 __all__ = [
+    "BEST",
+    "LAST",
     "BatchLoader",
     "FitConfig",
     "FitResult",

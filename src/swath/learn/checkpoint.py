@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from swath.errors import InputError, nearest
@@ -59,7 +59,8 @@ def save_checkpoint(
         "versions": versions(),
     }
     with replacing(directory / WEIGHTS) as temporary:
-        save_file(portable(task.state_dict() if isinstance(task, nn.Module) else {}), temporary)
+        # Not save_file, whose files nobody but their owner may read.
+        temporary.write_bytes(save(portable(task.state_dict() if isinstance(task, nn.Module) else {})))
     write_json(directory / RECORD, content)
     return directory
 

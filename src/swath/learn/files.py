@@ -13,9 +13,12 @@ from typing import Any
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` that takes its place when the block ends well, and vanishes when it does not."""
+    """A temporary name beside ``path`` that takes its place when the block ends well, and vanishes when it does not.
+
+    What a killed process left under that name is overwritten by the next attempt.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.part")
     try:
         yield temporary
         os.replace(temporary, path)

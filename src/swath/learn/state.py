@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from swath.errors import ConfigError, InputError
@@ -66,7 +66,7 @@ class TrainingState:
         """Write everything into one file, complete or not at all."""
         metadata = {"progress": json.dumps(asdict(progress)), "started_with": json.dumps(started_with)}
         with replacing(path) as temporary:
-            save_file(portable(self._tensors()), temporary, metadata=metadata)
+            temporary.write_bytes(save(portable(self._tensors()), metadata))
 
     def restore(self, path: Path) -> Progress:
         """Read everything back, bit for bit.

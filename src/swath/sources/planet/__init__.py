@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from swath.sources.planet.build import make
 from swath.sources.planet.legends import COARSE_LAND_COVER, CONTINENTS, IGBP, KOPPEN, LAND, coarse_land_cover
-from swath.sources.planet.packages import fetch, locate, missing
+from swath.sources.planet.packages import LAYERS, fetch, locate, missing
 from swath.sources.planet.read import INPUTS, alignment, inputs, labels, open
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "INPUTS",
     "KOPPEN",
     "LAND",
+    "LAYERS",
     "alignment",
     "coarse_land_cover",
     "fetch",
