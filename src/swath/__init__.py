@@ -37,13 +37,12 @@ class _CallableRoom(ModuleType):
     """A package that is also a verb."""
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        from swath import verbs
-
+        verbs = importlib.import_module("swath.verbs")
         return getattr(verbs, self.__name__.rpartition(".")[2])(*args, **options)
 
 
 class _FrontDoor(ModuleType):
-    """This package; the import system sets sub-packages as attributes here, which is where rooms become callable."""
+    """The package itself. The import system sets sub-packages as attributes here: that is where rooms become verbs."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _ROOMS and isinstance(value, ModuleType):

@@ -223,9 +223,7 @@ def serve(folder: PathLike, *, host: str = "127.0.0.1", port: int = 8000) -> Non
     room.run(Path(folder), host=host, port=port)
 
 
-def run(
-    system: str, out: PathLike, *, mode: Literal["quick", "full", "evidence"] = "full", seed: int = 0
-) -> Report:
+def run(system: str, out: PathLike, *, mode: Literal["quick", "full", "evidence"] = "full", seed: int = 0) -> Report:
     """Run a system: data, model, baselines, score, report.
 
     Args:

@@ -22,7 +22,7 @@ def assert_sentence(result: tuple[int, str, str], *parts: str, absent: Path | No
         assert part in text, text
     if absent is not None:
         assert not absent.exists()
-        assert not [path for path in absent.parent.iterdir() if absent.name in path.name], "something half-written stayed"
+        assert not [path for path in absent.parent.iterdir() if absent.name in path.name], "half-written"
 
 
 def test_missing_file(swath: Run, tmp_path: Path) -> None:
@@ -113,8 +113,8 @@ def test_stored_numbers_fed_as_reflectance(tmp_path: Path, scene: Path) -> None:
     import swath as front
     from swath import cubes, predict, sensors
     from swath.errors import InputError
-    from swath.nn import Normalise, UNet
     from swath.learn import SegmentationTask
+    from swath.nn import Normalise, UNet
 
     bands = sensors.load("sentinel2_l2a").bands.select(("B02", "B03", "B04", "B08"))
     model = SegmentationTask(UNet(4, 2, width=4, depth=0), Normalise([0.1] * 4, [0.1] * 4), bands, ("a", "b"))

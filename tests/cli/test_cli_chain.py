@@ -42,7 +42,8 @@ def test_from_scene_to_map(swath: Run, scene: Path, polygons: Path, tmp_path: Pa
     assert "miou" in out
     assert (tmp_path / "rows.csv").exists()
 
-    code, _, err = swath("predict", tmp_path / "run", scene, "-o", tmp_path / "map.tif", *SENSOR, "--tile", 64, "--overlap", 16)
+    tiles = ("--tile", 64, "--overlap", 16)
+    code, _, err = swath("predict", tmp_path / "run", scene, "-o", tmp_path / "map.tif", *SENSOR, *tiles)
     assert code == 0, err
     with rasterio.open(tmp_path / "map.tif") as raster:
         labels = raster.read(1)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "xarray", "rasterio", "sklearn", "scipy", "pandas", "geopandas", "matplotlib", "fastapi", "dask", "pyproj")
+HEAVY = ("torch", "xarray", "rasterio", "sklearn", "scipy", "pandas", "geopandas", "matplotlib", "fastapi", "dask")
 
 
 def run_python(code: str) -> str:
@@ -17,7 +17,9 @@ def run_python(code: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["chips", "--help"], ["train", "--help"], ["data", "-h"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["chips", "--help"], ["train", "--help"], ["data", "-h"]]
+)
 def test_help_loads_no_heavy_module(arguments: list[str]) -> None:
     code = f"""
 import json, sys

@@ -64,7 +64,6 @@ def test_overviews_average_numbers_and_pick_classes(tmp_path: Path, box: Box) ->
     for path, expected in ((plain, {1}), (classes, {0, 2})):
         with rasterio.open(validated(path)) as dataset:
             assert dataset.overviews(1) == [2]
-            assert dataset.is_tiled
             small = set(np.unique(dataset.read(1, out_shape=(512, 512))).tolist())
         assert small <= expected
 

@@ -21,6 +21,7 @@ from swath import cubes
 from swath.errors import ConfigError, ContractError, InputError
 from swath.predict import predict_scene
 from swath.predict.inputs import SceneInputs
+from swath.predict.layers import most_probable
 from swath.predict.scene import window_area_m2
 from swath.predict.sweep import Sweep, Tally
 from swath.predict.tiles import Axis, Plan
@@ -194,6 +195,20 @@ def test_the_lattice_rolls_with_the_globe(make: Make, fake: Make, globe: Make) -
     fields, _, _ = in_memory(predictor, make(values, geobox=box), block=(5, 7), **options)
     rolled, _, _ = in_memory(predictor, make(np.roll(values, 16, axis=2), geobox=box), block=(5, 7), **options)
     np.testing.assert_allclose(np.roll(fields, 16, axis=2), rolled, rtol=1e-6, atol=1e-6)
+
+
+def test_a_tile_across_the_antimeridian_has_one_place(make: Make, fake: Make, globe: Make) -> None:
+    west: set[float] = set()
+
+    def look(batch: Batch) -> Tensor:
+        west.update(batch.inputs["optical"].lonlat()[:, 0, 0, 0].tolist())
+        return pixelwise(batch)[:, :1]
+
+    values = steps(np.random.default_rng(0), 10, 36)
+    cube = make(values, geobox=globe(10, 36))
+    _, _, tally = in_memory(fake(look, "pixel_regression", ()), cube, tile=12, overlap=4, block=(10, 9), wrap=True)
+    assert sorted(west) == [-175.0, -95.0, -15.0, 65.0, 145.0]
+    assert tally.predicted > Axis(36, 12, 4, periodic=True).count  # one of them twice
 
 
 def test_predict_scene_wraps_a_globe_by_itself(tmp_path: Path, make: Make, fake: Make, globe: Make) -> None:
@@ -449,6 +464,11 @@ def test_the_cache_of_gdal_is_left_as_it_was(tmp_path: Path, make: Make, fake: M
     before = get_gdal_config("GDAL_CACHEMAX")
     predict_scene(fake(pixelwise), make(np.ones((3, 4, 4), dtype=np.float32)), tmp_path / "m.tif", progress=False)
     assert get_gdal_config("GDAL_CACHEMAX") == before
+
+
+def test_the_first_of_equal_classes_wins_as_in_argmax() -> None:
+    fields = np.random.default_rng(0).integers(0, 3, (5, 20, 20)).astype(np.float32)
+    np.testing.assert_array_equal(most_probable(fields), fields.argmax(axis=0))
 
 
 def test_areas_of_windows(make: Make, globe: Make) -> None:

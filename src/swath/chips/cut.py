@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,8 +20,10 @@ from rasterio.dtypes import check_dtype
 
 from swath.chips import pixels, store
 from swath.chips.align import IntegerRaster
+from swath.chips.folder import appearing
 from swath.chips.footprints import footprints
-from swath.chips.layout import FILE, INDEX, Description, class_columns, class_numbers
+from swath.chips.groups import group_names, majority
+from swath.chips.layout import INDEX, Description, class_columns, class_numbers
 from swath.chips.rows import Array, RowReader, gather, reader_of
 from swath.chips.windows import Windows, grid_windows
 from swath.cubes import Legend, as_cube, bands_of, geobox_of, is_physical
@@ -97,7 +96,7 @@ def cut(
     cube = as_cube(cube)
     job = _Job.of(cube, labels, groups, legend=legend, size=size, drop=drop or DropRules(), prefix=name_prefix)
     chosen = _check_windows(grid_windows(job.shape, size, stride) if windows is None else windows, job)
-    with _appearing(Path(out)) as folder:
+    with appearing(Path(out)) as folder:
         for name in ("images", "labels", "valid"):
             (folder / name).mkdir()
         tally = _Tally()
@@ -185,7 +184,7 @@ class _Job:
             cube=cube,
             labels=raster,
             groups=group_raster,
-            group_names=_group_names(groups) if isinstance(groups, xr.DataArray) else None,
+            group_names=group_names(groups) if isinstance(groups, xr.DataArray) else None,
             group_of=groups if isinstance(groups, Mapping) else {},
             description=description,
             drop=drop,
@@ -229,7 +228,7 @@ class _Job:
         table = table.assign(**{name: share[keep] for name, share in shares.items()})
         table["group"] = [self.group_of.get(name, "") for name in names]
         if groups is not None:
-            table["group"] = _majority(groups[keep], self.group_names)
+            table["group"] = majority(groups[keep], self.group_names)
         table[class_columns(self.description.legend)] = counts[keep]
         written = self._write(table, data[keep], valid[keep], labels[keep].astype(np.int16), folder)
         table["valid"], table["content"] = [path for path, _ in written], [digest for _, digest in written]
@@ -290,35 +289,6 @@ def _slabs(readers: list[RowReader], row: int, size: int, length: int) -> list[A
     data, valid, *whole = (array for reader in readers for array in reader.rows(start, stop))
     # Labels may come in a type that cannot hold IGNORE.
     return [data, valid, *(array.astype(np.int64, copy=False) for array in whole)]
-
-
-def _majority(values: Array, names: Mapping[int, str] | None) -> list[str]:
-    """Name of the most frequent group of each chip ``(N, y, x)``, the lowest value on a tie; empty where there is none.
-
-    Without names a group is called by its number.
-    """
-    chips = len(values)
-    if values.size == 0:
-        return [""] * chips
-    found, inverse = np.unique(values, return_inverse=True)
-    flat = inverse.reshape(chips, -1) + np.arange(chips)[:, None] * len(found)
-    counts = np.bincount(flat.ravel(), minlength=chips * len(found)).reshape(chips, len(found))
-    known = [value != IGNORE and (value >= 0 if names is None else value in names) for value in found.tolist()]
-    counts[:, ~np.array(known, bool)] = 0
-    best, most = counts.argmax(axis=1), counts.max(axis=1)
-    called = [str(value) if names is None else names.get(value, "") for value in found.tolist()]
-    return [called[index] if count else "" for index, count in zip(best.tolist(), most.tolist(), strict=True)]
-
-
-def _group_names(groups: xr.DataArray) -> Mapping[int, str] | None:
-    legend = groups.attrs.get("legend")
-    if legend is None:
-        return None
-    if isinstance(legend, str):
-        legend = Legend.from_json(legend)
-    if isinstance(legend, Legend):
-        return {entry.value: entry.name for entry in legend}
-    return {int(value): str(name) for value, name in legend.items()}
 
 
 def _check_legend(legend: Legend) -> None:
@@ -413,33 +383,3 @@ def _write_index(table: pd.DataFrame, job: _Job, folder: Path) -> None:
     index.to_parquet(folder / INDEX, index=False)
     lines = sorted(f"{name} {digest}" for name, digest in zip(table["id"], table["content"], strict=True))
     replace(description, fingerprint=hashlib.sha256("\n".join(lines).encode()).hexdigest()).write(folder)
-
-
-@contextmanager
-def _appearing(out: Path) -> Iterator[Path]:
-    """A temporary folder beside ``out`` that takes its place when all went well, and vanishes otherwise."""
-    if out.exists() and not (out.is_dir() and ((out / FILE).exists() or not any(out.iterdir()))):
-        raise InputError(
-            f"{out} exists and is no chip set",
-            expected="a new folder, an empty one, or a chip set to replace",
-            remedy="choose another folder, or remove this one",
-        )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.parent / f".{out.name}.{os.getpid()}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        yield partial
-        if out.exists():
-            old = partial.with_suffix(".old")
-            out.rename(old)
-            try:
-                partial.rename(out)
-            except OSError:
-                old.rename(out)
-                raise
-            shutil.rmtree(old)
-        else:
-            partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

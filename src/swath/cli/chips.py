@@ -74,6 +74,7 @@ def _describe(folder: Path) -> None:
     show.table("split", ("name", "chips"), list(split.counts().items()))
     statistics = room.Statistics.load(folder / "statistics.json")
     rows = zip(statistics.bands, statistics.mean, statistics.std, statistics.minimum, statistics.maximum, strict=True)
-    show.table("statistics of the train split", ("band", "mean", "sd", "minimum", "maximum"), [list(row) for row in rows])
+    columns = ("band", "mean", "sd", "minimum", "maximum")
+    show.table("statistics of the train split", columns, [list(row) for row in rows])
     for problem in (*statistics.problems(), *room.leak_check(chipset, split)):
         show.say(f"note: {problem}")

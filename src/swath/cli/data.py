@@ -31,7 +31,8 @@ def get(name: Name) -> None:
     from swath.sources import planet
 
     fetched = planet.fetch()
-    show.say(f"{name}: fetched {', '.join(path.name for path in fetched)}" if fetched else f"{name}: everything is here")
+    names = ", ".join(path.name for path in fetched)
+    show.say(f"{name}: fetched {names}" if fetched else f"{name}: everything is here")
 
 
 @app.command("make")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 PANEL = "Everyday"
 
-Sensor = Annotated[str | None, typer.Option(help="Sensor of the scene, for names, scale and no-data ('swath sensors').")]
+Sensor = Annotated[str | None, typer.Option(help="Sensor: gives names, scale and no-data (see 'swath sensors').")]
 Level = Annotated[str | None, typer.Option(help="Processing level of the sensor.")]
 Baseline = Annotated[str | None, typer.Option(help="Processing baseline, such as 05.09 for Sentinel-2.")]
 NoData = Annotated[float | None, typer.Option(help="Value that means no data, where the file does not say.")]
@@ -116,7 +116,7 @@ def evaluate(
 
 
 def serve(
-    folder: Annotated[Path, typer.Argument(help="Folder with layers.json, or with GeoTIFFs made by swath.")] = Path("demo"),
+    folder: Annotated[Path, typer.Argument(help="Folder with layers.json, such as the demo leaves.")] = Path("demo"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
 ) -> None:
@@ -128,8 +128,8 @@ def serve(
 
 def run(
     system: Annotated[str, typer.Argument(help="Slug of a system ('swath systems').")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the results; default runs/SYSTEM.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A smoke of at most 20 seconds; its scores mean nothing.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder; default runs/SYSTEM.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A smoke of seconds; its scores mean nothing.")] = False,
     evidence: Annotated[bool, typer.Option("--evidence", help="All registered seeds; decides the claims.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of a single run.")] = 0,
 ) -> None:
@@ -140,9 +140,11 @@ def run(
 
     if quick and evidence:
         raise ConfigError(
-            "Both --quick and --evidence were given", expected="one of them", remedy="drop one: evidence needs full runs"
+            "Both --quick and --evidence were given",
+            expected="one of them",
+            remedy="drop one: evidence needs full runs",
         )
-    mode = "quick" if quick else "evidence" if evidence else "full"
+    mode: Literal["quick", "full", "evidence"] = "quick" if quick else "evidence" if evidence else "full"
     folder = out or Path("runs") / system
     report = verbs.run(system, folder, mode=mode, seed=seed)
     show_report(report)

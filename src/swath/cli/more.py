@@ -67,8 +67,8 @@ def sensors(
 
     if name is None:
         loaded = [room.load(each) for each in room.names()]
-        rows = [(each.name, each.title, len(each.bands), ", ".join(each.levels)) for each in loaded]
-        show.table("sensors", ("name", "title", "bands", "levels"), rows)
+        known = [(each.name, each.title, len(each.bands), ", ".join(each.levels)) for each in loaded]
+        show.table("sensors", ("name", "title", "bands", "levels"), known)
         return
     bands = room.load(name).bands
     columns = ("band", "aliases", "wavelength [nm]", "width [nm]", "GSD [m]", "kind", "unit")

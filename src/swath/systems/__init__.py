@@ -40,8 +40,7 @@ def table() -> list[dict[str, str]]:
     """One row per system: slug, title, family, tier (supported, reproduced, sketched), data."""
     rows = []
     for slug, path in slugs().items():
-        module = importlib.import_module(path)
-        rows.append(
-            {"slug": slug, "title": module.TITLE, "family": path.split(".")[-2], "tier": module.TIER, "data": module.DATA}
-        )
+        module, family = importlib.import_module(path), path.split(".")[-2]
+        row = {"slug": slug, "title": module.TITLE, "family": family, "tier": module.TIER, "data": module.DATA}
+        rows.append(row)
     return rows

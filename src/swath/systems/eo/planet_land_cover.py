@@ -26,7 +26,7 @@ import numpy as np
 import xarray as xr
 from pydantic import BaseModel, ConfigDict
 
-from swath import chips, cubes, judge, learn, predict
+from swath import chips, judge, learn, predict
 from swath.chips import ChipLoader, ChipSet, Statistics
 from swath.errors import ConfigError
 from swath.judge import ForestOptions, MajorityClass, NearestColour, PixelSampling, RandomForest, ResultTable, Score
@@ -34,7 +34,7 @@ from swath.learn import FitConfig, SegmentationTask, TrainOptions
 from swath.learn.segmentation import AugmentOptions, NetworkOptions
 from swath.sources import planet
 from swath.systems.eo import _planet_pages as pages
-from swath.types import IGNORE, DataKind, Outcome, Predictor, Report, ResultRow, Split
+from swath.types import IGNORE, Batch, DataKind, Outcome, Predictor, Report, ResultRow, Split
 
 SLUG = "planet_land_cover"
 TITLE = "Land cover of the real Earth, scored on continents never seen"
@@ -175,8 +175,10 @@ def evidence(out: Path) -> Report:
         claims=ledger(),
         wall_s=timer.seconds,
         peak_rss_mb=judge.peak_rss_mb(),
-        notes=(f"Evidence over the seeds {', '.join(map(str, claims[0].seeds))}; every seed draws its own validation "
-               "blocks, initial weights, data order and forest. The data are real.",),
+        notes=(
+            f"Evidence over the seeds {', '.join(map(str, claims[0].seeds))}; every seed draws its own validation "
+            "blocks, initial weights, data order and forest. The data are real.",
+        ),
     )
     judge.write_report(report, out, command=f"swath run {SLUG} --evidence")
     return report
@@ -189,9 +191,7 @@ def _seed_rows(config: Config, data: Prepared, out: Path, seed: int) -> list[Res
         split = split_of(config, data.chipset, seed)
         model = train(config, data.chipset, split, out / "model", seed=seed, progress=True)
         contenders: dict[str, Predictor] = {"unet": model, **baselines(config, data.chipset, split, seed)}
-        rows = [
-            row for name, each in contenders.items() for row in score(config, data, split, name, each, seed).rows
-        ]
+        rows = [row for name, each in contenders.items() for row in score(config, data, split, name, each, seed).rows]
         ResultTable(rows).save(done)
     return list(ResultTable.load(done).rows)
 
@@ -287,7 +287,7 @@ def ledger() -> tuple[Outcome, ...]:
     return judge.outcomes(REGISTRATION) if REGISTRATION.exists() else ()
 
 
-def _batches(chipset: ChipSet, ids: list[str]) -> Iterator[object]:
+def _batches(chipset: ChipSet, ids: list[str]) -> Iterator[Batch]:
     return ChipLoader(chipset, ids, batch_size=16, seed=0, shuffle=False).epoch(0)
 
 
