@@ -86,7 +86,10 @@ def chips(
 
     cube = as_cube(scene)
     raster, classes = _labels_on(cube, labels, column, legend)
-    chipset = room.cut(cubes.to_physical(cube), raster, Path(out), size=size, stride=stride, legend=classes)
+    if not cubes.is_physical(cube):
+        cube = cubes.to_physical(cube)
+    cubes.check_physical(cube)
+    chipset = room.cut(cube, raster, Path(out), size=size, stride=stride, legend=classes)
     split = room.split_by_block(chipset, block_chips=block, buffer_chips=buffer, seed=seed)
     split.save(chipset.folder / "split.parquet")
     room.statistics(chipset, split).save(chipset.folder / "statistics.json")
@@ -173,7 +176,7 @@ def predict(
 
     predictor = load(model) if isinstance(model, Path | str) else model
     cube = as_cube(scene)
-    if cube.attrs.get("unit") == "DN":
+    if not cubes.is_physical(cube):
         cube = cubes.to_physical(cube)
     return room.predict_scene(
         predictor,

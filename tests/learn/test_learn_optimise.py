@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from learn_fakes import make_task
 
 from swath.learn import FitConfig, repeatable, seeded
-from swath.learn.files import replacing, write_json
 from swath.learn.optimise import MovingAverage, learning_rate, make_optimiser
 
 
@@ -86,16 +84,3 @@ def test_repeatable_puts_everything_back() -> None:
     assert not torch.are_deterministic_algorithms_enabled() and torch.get_num_threads() == threads
     with repeatable(None):
         assert torch.get_num_threads() == threads
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "file.json"
-    write_json(path, {"a": [float("inf"), 1.5], "p": tmp_path})
-    text = path.read_text()
-    assert '"a": [\n    null,\n    1.5\n  ]' in text and str(tmp_path) in text
-    with pytest.raises(TypeError):
-        write_json(path, {"a": object()})
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == text and [p.name for p in path.parent.iterdir()] == ["file.json"]

@@ -151,7 +151,7 @@ def test_other_peoples_directories_are_not_touched(synthetic: None, tmp_path: Pa
         planet.make(tmp_path / "photos", resolution=RESOLUTION)
     with pytest.raises(InputError, match="a file"):
         planet.make(tmp_path / "photos" / "cat.jpg", resolution=RESOLUTION)
-    with pytest.raises(ResourceError, match="cannot be made"):
+    with pytest.raises(ResourceError, match="cannot be written"):
         planet.make(tmp_path / "photos" / "cat.jpg" / "below" / "planet", resolution=RESOLUTION)
     assert (tmp_path / "photos" / "cat.jpg").read_bytes() == b"cat"
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from swath import rng
 from swath.chips.store import ChipSet
 from swath.errors import ConfigError, InputError
+from swath.files import write_whole
 from swath.sensors import BandSet
 from swath.types import IGNORE
 
@@ -69,14 +70,7 @@ def contact_sheet(chipset: ChipSet, path: Path | str, *, count: int = 24, ids: S
         group = chipset.group(name)
         left.set_title(f"{name}{' ' + group if group else ''}", fontsize=6, loc="left", pad=2)
     _add_legend(figure, chipset, hatched=not usable.all())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        figure.savefig(partial, format="png", dpi=120)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    return write_whole(path, lambda part: figure.savefig(part, format="png", dpi=120))
 
 
 def _choose(chipset: ChipSet, count: int) -> list[str]:

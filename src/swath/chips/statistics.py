@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from swath.chips.store import ChipArrays, ChipSet
 from swath.errors import InputError
+from swath.files import write_text
 from swath.types import Split
 
 LEVELS = (1.0, 2.0, 25.0, 50.0, 75.0, 98.0, 99.0)
@@ -148,10 +149,7 @@ class Statistics:
 
     def save(self, path: Path | str) -> None:
         """Write JSON."""
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(self.to_json() + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_text(Path(path), self.to_json() + "\n")
 
     @classmethod
     def load(cls, path: Path | str) -> Statistics:

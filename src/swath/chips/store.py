@@ -95,11 +95,6 @@ class ChipSet:
         return f"<ChipSet {self.folder}: {len(self)} chips of {self.size} pixels; {bands}; {classes}>"
 
     @property
-    def path(self) -> Path:
-        """Folder of the chip set."""
-        return self.folder
-
-    @property
     def ids(self) -> list[str]:
         """All ids, sorted."""
         return sorted(self._rows)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from PIL import Image
 
 from swath.cubes.cube import as_cube, bands_of, geobox_of
 from swath.errors import InputError
+from swath.files import write_whole
 from swath.sensors import Band, BandSet
 
 LONGEST_SIDE = 1024
@@ -94,11 +93,4 @@ def _oriented(picture: NDArray[np.uint8], affine: Any) -> NDArray[np.uint8]:
 
 
 def _save(picture: NDArray[np.uint8], path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        Image.fromarray(picture).save(part, format="PNG")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    return write_whole(path, lambda part: Image.fromarray(picture).save(part, format="PNG"))

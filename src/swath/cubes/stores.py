@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def is_store(path: str | Path) -> bool:
     """Whether a path is to be read as NetCDF or Zarr."""
     place = Path(path)
     zarr = place.suffix.lower() == ".zarr" or any((place / name).exists() for name in ("zarr.json", ".zgroup"))
-    return zarr or place.suffix.lower() in _NETCDF
+    return zarr or _is_netcdf(path)
 
 
 def open_store(path: str | Path, options: Options) -> xr.DataTree:
@@ -72,7 +72,7 @@ def _open_tree(path: str | Path) -> xr.DataTree:
             expected="a NetCDF file or Zarr store that exists",
             remedy=f"check the path; names nearby: {nearest(Path(path).name, beside) or 'none'}",
         )
-    netcdf = Path(path).suffix.lower() in _NETCDF
+    netcdf = _is_netcdf(path)
     # Zarr stores are read without consolidated metadata, which newer and older writers disagree about.
     engine: dict[str, Any] = {"engine": "h5netcdf"} if netcdf else {"engine": "zarr", "consolidated": False}
     try:
@@ -106,9 +106,11 @@ def _from_cf(
     names = _spatial(dataset)
     skipped = {str(name): tuple(item.dims) for name, item in dataset.data_vars.items()}
     y, x = names or ("y", "x")
+    # Zarr groups list their members in no settled order.
+    variables = dataset.data_vars.items() if _is_netcdf(path) else sorted(dataset.data_vars.items(), key=_name)
     wanted = {
         str(name): item
-        for name, item in dataset.data_vars.items()
+        for name, item in variables
         if {y, x} <= set(item.dims) <= {"time", y, x} and item.dtype.kind in "iufb"
     }
     if names is None or not wanted:
@@ -147,6 +149,14 @@ def _from_cf(
         },
     )
     return [cube], {name: dims for name, dims in skipped.items() if name not in wanted}
+
+
+def _is_netcdf(path: str | Path) -> bool:
+    return Path(path).suffix.lower() in _NETCDF
+
+
+def _name(variable: tuple[Hashable, xr.DataArray]) -> str:
+    return str(variable[0])
 
 
 def _over_time(item: xr.DataArray, y: str, x: str, dates: int) -> da.Array:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from xml.etree import ElementTree
 
 from swath.cubes.legend import Legend
+from swath.files import write_whole
 
 # Five tones of a perceptually even ramp from dark blue to yellow that red-green blind readers can follow.
 RAMP = ("#00204D", "#414D6B", "#7C7B78", "#BCAF6F", "#FFEA46")
@@ -38,11 +37,8 @@ def write_style(path: Path, ranges: Sequence[tuple[float, float]], legend: Legen
     ElementTree.SubElement(root, "pipe").append(renderer)
     ElementTree.indent(root)
     target = path.with_suffix(".qml")
-    with NamedTemporaryFile("wb", dir=target.parent, prefix=f".{target.name}.", suffix=".part", delete=False) as part:
-        part.write(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
-    os.chmod(part.name, 0o644)  # temporary files are private; a style is read by whoever reads the raster
-    os.replace(part.name, target)
-    return target
+    text = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return write_whole(target, lambda part: part.write_bytes(text))
 
 
 def _renderer(kind: str, **attributes: str) -> ElementTree.Element:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from typing import Any, Literal, TypeAlias, get_args
 
 import dask.array as da
@@ -18,6 +20,9 @@ from swath.errors import ConfigError
 Method: TypeAlias = Literal["nearest", "bilinear", "average"]
 CHUNK = 1024
 _TOLERANCE = 0.01  # pixels; GDAL's transformer may be off by this much between the points that it computes exactly
+# rasterio silences a warning of its own for the whole process while it warps, and threads that do so at the same time
+# undo each other's silence; one warp at a time uses all cores instead.
+_ONE_AT_A_TIME = threading.Lock()
 _LEAST_WEIGHT = 1e-3  # a number made of less than this share of valid source pixels is rounding noise
 
 
@@ -158,18 +163,20 @@ def _gdal(
     """One GDAL warp of planes ``(n, y, x)``; zeros outside of the source."""
     out = np.zeros((len(stack), int(target.shape.y), int(target.shape.x)), dtype=stack.dtype)
     # Without XSCALE and YSCALE GDAL guesses the kernel from the window, and results would depend on the chunks.
-    rasterio.warp.reproject(
-        np.ascontiguousarray(stack),
-        out,
-        src_transform=source.affine,
-        src_crs=str(source.crs),
-        dst_transform=target.affine,
-        dst_crs=str(target.crs),
-        resampling=method,
-        tolerance=_TOLERANCE,
-        XSCALE=1.0 / max(scale[1], 1.0),
-        YSCALE=1.0 / max(scale[0], 1.0),
-    )
+    with _ONE_AT_A_TIME:
+        rasterio.warp.reproject(
+            np.ascontiguousarray(stack),
+            out,
+            src_transform=source.affine,
+            src_crs=str(source.crs),
+            dst_transform=target.affine,
+            dst_crs=str(target.crs),
+            resampling=method,
+            tolerance=_TOLERANCE,
+            num_threads=os.cpu_count() or 1,
+            XSCALE=1.0 / max(scale[1], 1.0),
+            YSCALE=1.0 / max(scale[0], 1.0),
+        )
     return out
 
 

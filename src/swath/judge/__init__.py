@@ -12,12 +12,12 @@ from swath.judge.ledger import (
     verdict_text,
     write_evidence,
 )
-from swath.judge.pictures import class_map, confusion_picture, contender_bars, training_curve
+from swath.judge.pictures import class_map, confusion_picture, contender_bars, map_panels, training_curve
 from swath.judge.pixels import PixelFeatures, PixelSampling
 from swath.judge.registration import load_registration, registration_commit
 from swath.judge.report import write_report
 from swath.judge.resources import Timer, environment, peak_rss_mb
-from swath.judge.score import Score, compare, score
+from swath.judge.score import Score, compare, score, score_map
 from swath.judge.table import ResultTable, contender
 from swath.judge.verdict import decide, decide_all, holm_levels, p_value, paired_differences
 
@@ -44,6 +44,7 @@ __all__ = [
     "environment",
     "holm_levels",
     "load_registration",
+    "map_panels",
     "outcomes",
     "p_value",
     "paired_differences",
@@ -51,6 +52,7 @@ __all__ = [
     "read_evidence",
     "registration_commit",
     "score",
+    "score_map",
     "training_curve",
     "verdict_text",
     "write_evidence",

@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from swath.errors import ClaimError, InputError, MissingError, SwathError
+from swath.files import sha256, write_text
 from swath.judge import history
-from swath.judge.files import sha256, write_text
 from swath.judge.registration import load_registration, registration_commit, require_committed
 from swath.judge.table import ResultTable, contender
 from swath.judge.verdict import decide_all

@@ -5,7 +5,7 @@ Colours can be told apart by colour-blind readers: cividis for amounts, the lege
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from swath.cubes.legend import default_colour
 from swath.errors import InputError
-from swath.judge.files import write_whole
+from swath.files import write_whole
 from swath.metrics import ConfusionMatrix
 from swath.types import IGNORE
 
@@ -97,6 +97,58 @@ def class_map(
         entries.append(Patch(color=NO_DATA, label="no data"))
     axes.legend(handles=entries, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     axes.set_title(title)
+    return _save(figure, Path(path))
+
+
+def map_panels(
+    panels: Mapping[str, NDArray[Any]],
+    classes: Sequence[str],
+    path: Path | str,
+    *,
+    colours: Sequence[str] | None = None,
+    columns: int = 3,
+) -> Path:
+    """Several maps of one place side by side, with one legend for all.
+
+    Args:
+        panels: title to integers ``(H, W)`` as ``class_map`` takes them, or to a picture ``(H, W, 3)`` of uint8.
+        classes: K class names.
+        path: file to write.
+        colours: K colours as ``#rrggbb``; the default palette otherwise.
+        columns: most panels in a row.
+
+    Raises:
+        InputError: no panel, another shape, or a label beyond the classes.
+    """
+    wrong = [
+        f"'{title}' {array.shape}"
+        for title, array in panels.items()
+        if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3))
+        or (array.ndim == 2 and array.size and int(array.max()) >= len(classes))
+    ]
+    if wrong or not panels:
+        raise InputError(
+            f"The panels cannot be drawn: {', '.join(wrong) or 'there are none'}",
+            expected=f"labels (H, W) from 0 to {len(classes) - 1}, below 0 for no data, or colours (H, W, 3)",
+            remedy="give the legend of these maps",
+        )
+    shown = list(colours or (default_colour(index) for index in range(len(classes))))
+    across = min(columns, len(panels))
+    down = -(-len(panels) // across)
+    height, width = next(iter(panels.values())).shape[:2]
+    side = 10.0 / across
+    figure = Figure(figsize=(10.0, down * (side * height / width + 0.35) + 0.4), layout="constrained")
+    palette = ListedColormap([NO_DATA, *shown])
+    for place, (title, array) in enumerate(panels.items(), start=1):
+        axes = figure.add_subplot(down, across, place)
+        index = np.where(array < 0, 0, array + 1) if array.ndim == 2 else array
+        axes.imshow(index, cmap=palette, vmin=-0.5, vmax=len(shown) + 0.5, interpolation="nearest")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_title(title, fontsize=10)
+    entries = [Patch(color=to_rgba(colour), label=name) for name, colour in zip(classes, shown, strict=True)]
+    entries.append(Patch(color=NO_DATA, label="no label"))
+    figure.legend(handles=entries, loc="outside lower center", ncols=len(entries), frameon=False)
     return _save(figure, Path(path))
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from pathlib import Path
-from typing import Any
 
 from swath.errors import InputError
-from swath.judge.files import write_text
+from swath.files import write_json, write_text
 from swath.judge.ledger import as_dict
 from swath.judge.page import render
 from swath.judge.resources import environment
@@ -57,8 +54,7 @@ def write_report(report: Report, out: Path | str, *, command: str | None = None)
         "environment": facts,
     }
     page = render(report, command=repeat, environment=facts, files=content["files"])  # type: ignore[arg-type]
-    text = json.dumps(_plain(content), indent=1, allow_nan=False, ensure_ascii=False)
-    return write_text(folder / "report.json", text + "\n"), write_text(folder / "report.html", page)
+    return write_json(folder / "report.json", content), write_text(folder / "report.html", page)
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -66,12 +62,3 @@ def _relative(path: Path, folder: Path) -> str:
     if not path.is_absolute() and not folder.is_absolute():
         return Path(os.path.relpath(path, folder)).as_posix()
     return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN: undefined numbers become null."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

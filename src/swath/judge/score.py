@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from swath import metrics
 from swath.errors import ConfigError, ContractError, InputError, nearest
 from swath.metrics import ConfusionMatrix, Interval
-from swath.types import Batch, Prediction, Predictor, ResultRow
+from swath.types import IGNORE, Batch, Prediction, Predictor, ResultRow
 
 TASKS = ("classification", "segmentation", "change")
 OVERALL: dict[str, Callable[[NDArray[Any]], NDArray[np.float64]]] = {
@@ -115,6 +115,44 @@ def score(
     excluded = labelled - pooled.total
     rows = _rows(base, pooled, _units(per_sample, chosen), (labelled, excluded), "group" if chosen else "sample")
     return Score(pooled, tuple(ids), per_sample, chosen, labelled, excluded, tuple(rows))
+
+
+def score_map(
+    predicted: NDArray[np.integer],
+    truth: NDArray[np.integer],
+    units: NDArray[np.integer],
+    classes: Sequence[str],
+    *,
+    facts: ResultRow,
+    unit: str = "unit",
+) -> Score:
+    """Score one finished map, with intervals over the polygons or blocks that the truth came in.
+
+    Pixels of one polygon or block are alike, so these are what is resampled, never pixels.
+
+    Args:
+        predicted: class numbers ``(y, x)``, below 0 where the map has no prediction.
+        truth: class numbers ``(y, x)``, ``IGNORE`` where unknown.
+        units: the polygon or block of each pixel ``(y, x)``, below 0 where a pixel plays no part.
+        classes: K class names in label order.
+        facts: a row whose descriptive columns are copied to every row.
+        unit: what a unit is called in the notes.
+
+    Raises:
+        InputError: shapes differ, labels are outside the classes, or no pixel has both truth and unit.
+    """
+    labelled = (truth != IGNORE) & (units >= 0)
+    if not labelled.any():
+        raise InputError(
+            "No pixel of the map has a label to score",
+            expected=f"at least one labelled {unit}",
+            remedy="check that labels and map cover the same place",
+        )
+    numbers, per_unit = metrics.confusion_per_group(truth, predicted, np.where(labelled, units, -1), predicted >= 0, classes)
+    pooled = ConfusionMatrix(classes, per_unit.sum(axis=0))
+    counts = (int(labelled.sum()), int(labelled.sum()) - pooled.total)
+    rows = _rows(replace(facts, n_test=len(numbers), variant="pooled"), pooled, per_unit, counts, unit)
+    return Score(pooled, tuple(map(str, numbers.tolist())), per_unit, (), *counts, tuple(rows))
 
 
 def compare(first: Score, second: Score, metric: str = "accuracy") -> Interval:

@@ -16,7 +16,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from swath.errors import ConfigError, ContractError, InputError, nearest
-from swath.judge.files import write_whole
+from swath.files import write_whole
 from swath.types import ResultRow
 from swath.types.result import COLUMNS, FRACTIONS, KEY
 

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from swath.errors import InputError, nearest
-from swath.learn.files import replacing, write_json
+from swath.files import replacing, write_json
 from swath.learn.task import SegmentationTask, Trainable
 
 SCHEMA_VERSION = 1

@@ -17,9 +17,9 @@ from torch import nn
 
 from swath import rng
 from swath.errors import ConfigError, ContractError, InputError, ResourceError, nearest
+from swath.files import replacing
 from swath.learn.checkpoint import save_checkpoint
 from swath.learn.config import FitConfig
-from swath.learn.files import replacing
 from swath.learn.optimise import MovingAverage, learning_rate, make_optimiser
 from swath.learn.reproduce import repeatable, seeded
 from swath.learn.state import STATE, Progress, TrainingState, check_same_run
@@ -217,7 +217,7 @@ class _Run:
         value, count = float(loss["loss_sum"].detach()), float(loss["count"].detach())
         if not math.isfinite(value):
             self._not_finite("loss", value / max(count, 1.0), [batch])
-        loss["loss_sum"].backward()  # type: ignore[no-untyped-call]
+        loss["loss_sum"].backward()
         return value, count
 
     def save_within_epoch(self) -> None:

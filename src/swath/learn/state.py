@@ -19,8 +19,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from swath.errors import ConfigError, InputError
+from swath.files import replacing
 from swath.learn.checkpoint import portable
-from swath.learn.files import replacing
 from swath.learn.optimise import MovingAverage
 
 STATE = "training_state.safetensors"

@@ -9,7 +9,7 @@ from swath.metrics.bootstrap import (
     paired_t_interval,
     sum_by_group,
 )
-from swath.metrics.confusion import ConfusionMatrix, confusion_per_unit
+from swath.metrics.confusion import ConfusionMatrix, confusion_per_group, confusion_per_unit
 from swath.metrics.regression import Regression
 from swath.metrics.scores import (
     Absent,
@@ -35,6 +35,7 @@ __all__ = [
     "balanced_accuracy",
     "bootstrap_interval",
     "classes_present",
+    "confusion_per_group",
     "confusion_per_unit",
     "f1",
     "iou",

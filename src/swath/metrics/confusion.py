@@ -160,6 +160,46 @@ def confusion_per_unit(
     return np.bincount(index, minlength=units * size * size).reshape(units, size, size)
 
 
+def confusion_per_group(
+    truth: NDArray[Any] | Tensor,
+    prediction: NDArray[Any] | Tensor,
+    groups: NDArray[Any] | Tensor,
+    valid: NDArray[Any] | Tensor | None,
+    classes: Sequence[str],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """One confusion matrix per group of values, such as the polygons or blocks of one map.
+
+    Args:
+        truth: integer labels of any shape; ``IGNORE`` is left out.
+        prediction: integer labels of the same shape.
+        groups: the number of the group of each value, of the same shape; below 0 where it belongs to none.
+        valid: bool, broadcastable to ``truth``, or None.
+        classes: K class names in label order.
+
+    Returns:
+        numbers of the groups, ascending ``(G,)``, and counts ``(G, K, K)``; groups without a counted value keep zeros.
+
+    Raises:
+        InputError: as ``ConfusionMatrix.update``, or the groups have another shape or are not integers.
+    """
+    names = _checked_classes(classes)
+    numbers = as_numpy(groups)
+    same_shape(as_numpy(truth), numbers, ("truth", "groups"))
+    if numbers.size and numbers.dtype.kind not in "iu":
+        raise InputError(
+            f"'groups' has dtype {numbers.dtype}", expected="the whole number of a group", remedy="number the groups"
+        )
+    member = numbers >= 0
+    known, position = np.unique(numbers[member].astype(np.int64), return_inverse=True)
+    place = np.zeros(numbers.shape, dtype=np.int64)
+    place[member] = position
+    inside = usable(valid, numbers.shape, "truth") & member
+    true, predicted, used = _used(truth, prediction, inside, names)
+    size = len(names)
+    index = (place.reshape(-1)[used] * size + true) * size + predicted
+    return known, np.bincount(index, minlength=len(known) * size * size).reshape(len(known), size, size)
+
+
 def _checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
     names = tuple(classes)
     if isinstance(classes, str) or not names or len(set(names)) != len(names):

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from swath.errors import ConfigError, InputError, nearest
+from swath.files import write_json
 
 FILE_NAME = "layers.json"
 
@@ -132,21 +133,13 @@ def write_layers(directory: str | os.PathLike[str], layers: Sequence[Layer], tit
         InputError: a raster of the list is not in ``directory``.
     """
     root = Path(directory)
-    target = root / FILE_NAME
     try:
         collection = LayerSet(title=title, layers=tuple(layers))
     except ValidationError as error:
         raise ConfigError(_first_problem(error, {}), expected="ids that differ", remedy="rename a layer") from error
     for layer in collection.layers:
         raster_path(root, layer)
-    text = json.dumps(collection.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-    temporary = root / f".{FILE_NAME}.{os.getpid()}"
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
+    return write_json(root / FILE_NAME, collection.model_dump(mode="json"))
 
 
 def read_layers(directory: str | os.PathLike[str]) -> LayerSet:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swath.errors import ContractError, InputError, nearest
+from swath.files import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,15 +90,9 @@ class Split:
     def save(self, path: Path | str) -> None:
         """Write the table as parquet, with its hash in a text file beside it."""
         path = Path(path)
-        table, digest = path.with_name(f".{path.name}.part"), path.with_name(f".{path.stem}.hash.part")
-        try:
+        with replacing(path) as table, replacing(path.with_suffix(".hash")) as digest:
             self.table[list(COLUMNS)].to_parquet(table, index=False)
             digest.write_text(self.hash + "\n")
-            os.replace(table, path)
-            os.replace(digest, path.with_suffix(".hash"))
-        finally:
-            table.unlink(missing_ok=True)
-            digest.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path | str) -> Split:

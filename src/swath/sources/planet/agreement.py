@@ -28,9 +28,7 @@ def water_masks(layers: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[
     }
 
 
-def shifted_agreement(
-    one: NDArray[np.bool_], other: NDArray[np.bool_], *, reach: int = REACH
-) -> pd.DataFrame:
+def shifted_agreement(one: NDArray[np.bool_], other: NDArray[np.bool_], *, reach: int = REACH) -> pd.DataFrame:
     """Share of cells on which two masks agree, for every shift of the second.
 
     ``agreement(dx, dy)`` is the mean of ``one[y, x] == other[y + dy, x + dx]`` over all columns, which wrap around,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import calendar
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,8 @@ from odc.geo.geobox import GeoBox
 
 from swath import __version__
 from swath.cubes import Legend, write_cog
-from swath.errors import ConfigError, InputError, ResourceError
+from swath.errors import ConfigError, InputError
+from swath.files import replacing_folder
 from swath.sources.planet import agreement, continents, layers, legends, packages
 from swath.sources.planet.packages import Progress
 
@@ -89,14 +88,8 @@ def make(out: Path | str, *, resolution: float = 0.1, progress: Progress | None 
             progress(f"{out} holds this planet already")
         return out
     packages.require()
-    _make_parent(out)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
-        build = Path(folder) / "planet"
-        build.mkdir()
+    with replacing_folder(out) as build:
         _write(build, geobox, progress)
-        if out.exists():
-            os.replace(out, Path(folder) / "previous")
-        os.replace(build, out)
     return out
 
 
@@ -224,17 +217,6 @@ def _check_target(out: Path) -> None:
             expected="a new directory, an empty one, or one with a planet",
             remedy="choose another --out",
         )
-
-
-def _make_parent(out: Path) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResourceError(
-            f"The directory {out.parent} cannot be made ({error.strerror})",
-            expected="a place where files may be written",
-            remedy="choose another --out",
-        ) from error
 
 
 def _is_made(out: Path, geobox: GeoBox) -> bool:

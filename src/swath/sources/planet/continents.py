@@ -85,9 +85,7 @@ def _rim(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return inside & ~around
 
 
-def _unit_vectors(
-    rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int, ...]
-) -> NDArray[np.float64]:
+def _unit_vectors(rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Cell centres as points on the unit sphere, ``(cells, 3)``."""
     latitude = np.pi / 2 - (rows + 0.5) * np.pi / shape[0]
     longitude = (columns + 0.5) * 2 * np.pi / shape[1] - np.pi

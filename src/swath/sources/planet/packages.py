@@ -7,7 +7,6 @@ are kept (docs/adr/0003-planet-packages.md). No package is ever imported.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import importlib.util
 import os
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swath.errors import InputError, MissingError, nearest
+from swath.files import sha256
 
 Progress = Callable[[str], None]
 
@@ -234,7 +234,7 @@ def _download(package: Package, folder: Path) -> Path:
 
 
 def _check_wheel(package: Package, wheel: Path) -> None:
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    digest = sha256(wheel)
     if digest != package.sha256:
         raise InputError(
             f"The downloaded file {wheel.name} has the sha256 {digest}",

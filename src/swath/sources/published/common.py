@@ -18,6 +18,7 @@ from rasterio.errors import RasterioError
 from swath import cubes
 from swath.cubes import geobox_of, make_cube
 from swath.errors import InputError
+from swath.files import sha256
 from swath.sensors import BandSet
 from swath.types import IGNORE
 
@@ -99,9 +100,7 @@ def fingerprint(root: Path, files: Iterable[Path]) -> str:
     """Sixteen hexadecimal digits over the names (relative to ``root``) and the contents of ``files``."""
     total = hashlib.sha256()
     for file in sorted(files):
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        total.update(f"{file.relative_to(root).as_posix()}\t{digest}\n".encode())
+        total.update(f"{file.relative_to(root).as_posix()}\t{sha256(file)}\n".encode())
     return total.hexdigest()[:16]
 
 

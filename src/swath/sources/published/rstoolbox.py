@@ -51,9 +51,7 @@ LANDSAT5_BANDS = ("B1", "B2", "B3", "B4", "B5", "B6", "B7")
 LANDSAT_TIME = "1988-08-14T13:00:47"
 LANDSAT_BASELINE = "Landsat 5 before 1992"  # its gains are those that the scene's metadata tell
 LEGENDS: dict[str, Legend] = {
-    "sen2": legend_from_colours(
-        {"forest": "#117733", "water": "#332288", "dryout": "#ddcc77", "village": "#cc6677"}
-    ),
+    "sen2": legend_from_colours({"forest": "#117733", "water": "#332288", "dryout": "#ddcc77", "village": "#cc6677"}),
     "lsat": legend_from_colours(
         {"forest": "#117733", "water": "#332288", "cleared": "#ddcc77", "fallen_dry": "#cc6677"}
     ),
