@@ -49,6 +49,7 @@ class TrainOptions(BaseModel):
 
     Args:
         network: shape of the network.
+        bands: names of the bands to learn from; all bands of the chips when None.
         batch_size: chips per step.
         class_balance: exponent p of the class weights (n / (K n_c))^p: 0 weighs pixels alike, 1 weighs classes alike.
         label_smoothing: share of the uniform distribution in the target.
@@ -59,6 +60,7 @@ class TrainOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: NetworkOptions = NetworkOptions()
+    bands: tuple[str, ...] | None = Field(default=None, min_length=1)
     batch_size: int = Field(default=16, ge=1)
     class_balance: float = Field(default=0.5, ge=0, le=1)
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
@@ -141,15 +143,18 @@ def build_task(
         options: network and loss.
         seed: seed of the initial weights.
     """
+    bands = chipset.bands.select(options.bands) if options.bands else chipset.bands
+    places = [statistics.bands.index(name) for name in bands.names]
+    mean, std = ([values[place] for place in places] for values in (statistics.mean, statistics.std))
     with seeded(seed, "initialise"):
-        network = UNet(len(chipset.bands), len(chipset.classes), **options.network.model_dump())
+        network = UNet(len(bands), len(chipset.classes), **options.network.model_dump())
     loss = SegmentationLoss(
         class_weights=class_weights(counts, options.class_balance), label_smoothing=options.label_smoothing
     )
     return SegmentationTask(
         network,
-        Normalise(statistics.mean, statistics.std, names=chipset.bands.names),
-        chipset.bands,
+        Normalise(mean, std, names=bands.names),
+        bands,
         chipset.classes,
         loss=loss,
         colours=[entry.colour for entry in chipset.legend],

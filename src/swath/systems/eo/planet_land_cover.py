@@ -10,8 +10,12 @@ What the score means: cells are about ten kilometres wide, there is one date, an
 (MODIS IGBP 2019). The continents differ in more than their colours, so scores on them are lower than a random split
 would suggest; that is the point.
 
+All contenders are offered the same five inputs; which of them each uses, and its other options, were chosen by leaving
+out one training continent at a time. There relief and latitude turned out to be shortcuts: with them the U-Net did worse
+on the continent left out, so it uses colour alone; the forest was best with colour, 5 x 5 mean colour and latitude.
 The U-Net normalises every pixel over its channels (``norm = channel``). Group normalisation, the usual choice, divides
-by statistics of the chip and so hides how bright a whole chip is, which is what tells a desert from a forest.
+by statistics of the chip and so hides how bright a whole chip is, which is what tells a desert from a forest (mIoU 0.29
+against 0.33 with Africa left out, one seed).
 """
 
 from __future__ import annotations
@@ -41,6 +45,7 @@ TITLE = "Land cover of the real Earth, scored on continents never seen"
 TIER = "supported"
 DATA: DataKind = "real"
 REGISTRATION = Path("claims") / f"{SLUG}.toml"
+COLOURS = ("red", "green", "blue")
 EXCLUDED = ("none", "Antarctica", "Greenland")
 
 
@@ -54,7 +59,8 @@ class Config(BaseModel):
         test: continents to score on.
         buffer_chips: least distance of training and test chips in chip widths.
         validation_share: share of the training chips, in whole blocks, that choose the epoch.
-        training: network, loss and training loop.
+        training: network, loss and training loop; which of the offered bands the U-Net uses.
+        forest_bands: which of the offered bands the forest uses, besides the 5 x 5 means of the colours.
         trees: trees of the random forest.
         forest_pixels: training pixels of the forest.
         tile: tile of the prediction in cells.
@@ -69,13 +75,15 @@ class Config(BaseModel):
     buffer_chips: float = 2.0
     validation_share: float = 0.15
     training: TrainOptions = TrainOptions(
-        network=NetworkOptions(width=16, depth=2, stem_stride=2, norm="channel"),
-        batch_size=4,
+        network=NetworkOptions(width=16, depth=1, stem_stride=1, norm="channel"),
+        bands=("red", "green", "blue"),
+        batch_size=8,
         class_balance=0.0,
         label_smoothing=0.0,
         augment=AugmentOptions(brightness=0.0),
-        fit=FitConfig(epochs=30, learning_rate=1e-3),
+        fit=FitConfig(epochs=30, learning_rate=3e-3),
     )
+    forest_bands: tuple[str, ...] = ("red", "green", "blue", "absolute_latitude")
     trees: int = 100
     forest_pixels: int = 100_000
     tile: int = 256
@@ -246,16 +254,17 @@ def train(
 def baselines(config: Config, chipset: ChipSet, split: Split, seed: int) -> dict[str, Predictor]:
     """Majority class, nearest colour and the random forest, fitted on the same training chips."""
     inputs = {"image": chipset.bands}
-    colours = {"image": chipset.bands.select(("red", "green", "blue"))}
+    colours = {"image": chipset.bands.select(COLOURS)}
+    chosen = {"image": chipset.bands.select(config.forest_bands)}
     options = ForestOptions(
         trees=config.trees,
-        mean_bands=("red", "green", "blue", "elevation"),
+        mean_bands=COLOURS,
         sampling=PixelSampling(max_pixels=config.forest_pixels),
     )
     return {
         "majority": MajorityClass(inputs, chipset.classes).fit(_batches(chipset, split.ids("train"))),
         "nearest_colour": NearestColour(colours, chipset.classes).fit(_batches(chipset, split.ids("train"))),
-        "random_forest": RandomForest(inputs, chipset.classes, options, seed).fit(
+        "random_forest": RandomForest(chosen, chipset.classes, options, seed).fit(
             _batches(chipset, split.ids("train"))
         ),
     }
