@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from conftest import CUT, SENSOR, Run, write_polygons, write_scene
+from cli_scenes import CUT, SENSOR, Run, write_polygons, write_scene
 
 
 def assert_sentence(result: tuple[int, str, str], *parts: str, absent: Path | None = None) -> None:

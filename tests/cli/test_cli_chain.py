@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 import yaml
-from conftest import CUT, MEANS, SENSOR, SIZE, Run
+from cli_scenes import CUT, MEANS, SENSOR, SIZE, Run
 
 OPTIONS = {
     "network": {"width": 8, "depth": 1, "norm": "channel"},

@@ -10,9 +10,6 @@ from odc.geo.geobox import GeoBox
 from swath import grids
 from swath.errors import ContractError, InputError
 
-# odc-geo multiplies affine matrices with the operator that affine 3 is about to retire.
-pytestmark = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
-
 
 def box(
     crs: str | None,

@@ -18,6 +18,7 @@ from swath.judge import (
     contender_bars,
     decide,
     environment,
+    map_panels,
     peak_rss_mb,
     training_curve,
     write_report,
@@ -160,6 +161,17 @@ def test_pictures_are_drawn_and_repeatable(tmp_path: Path) -> None:
         class_map(labels, CLASSES[:2], tmp_path / "bad.png")
     with pytest.raises(InputError, match="2 names, 1 values"):
         contender_bars(["a", "b"], [0.5], [None], [None], tmp_path / "bad.png", label="mIoU")
+    assert not (tmp_path / "bad.png").exists()
+
+
+def test_panels_of_maps_and_colours(tmp_path: Path) -> None:
+    labels = np.array([[0, 1], [IGNORE, 2]])
+    picture = np.zeros((2, 2, 3), np.uint8)
+    path = map_panels({"scene": picture, "truth": labels}, CLASSES, tmp_path / "panels.png", columns=1)
+    assert path.read_bytes().startswith(PNG)
+    for panels in ({}, {"truth": labels[0]}, {"truth": labels + 1}, {"scene": picture[..., :2]}):
+        with pytest.raises(InputError, match="cannot be drawn"):
+            map_panels(panels, CLASSES, tmp_path / "bad.png")
     assert not (tmp_path / "bad.png").exists()
 
 

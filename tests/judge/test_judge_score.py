@@ -8,8 +8,8 @@ import torch
 from judge_samples import BANDS, CLASSES, MakeBatches
 
 from swath.errors import ConfigError, ContractError, InputError
-from swath.judge import ResultTable, compare, score
-from swath.types import Batch, Prediction, ResultRow
+from swath.judge import ResultTable, compare, score, score_map
+from swath.types import IGNORE, Batch, Prediction, ResultRow
 
 
 class Oracle:
@@ -143,3 +143,22 @@ def test_bad_input_gets_a_sentence(make_batches: MakeBatches) -> None:
     predictor.task = "regression"
     with pytest.raises(ConfigError, match="predictor of labels"):
         score(predictor, batches)
+
+
+def test_a_map_is_scored_by_polygon() -> None:
+    truth = np.array([[0, 0, 1, 1], [2, 2, IGNORE, 1]])
+    units = np.array([[0, 0, 4, 4], [7, 7, 7, -1]])
+    predicted = np.array([[0, 1, 1, 1], [2, IGNORE, 0, 0]])
+    facts = ResultRow("r", "demo", backbone="unet")
+    result = score_map(predicted, truth, units, CLASSES, facts=facts, unit="polygon")
+    assert result.ids == ("0", "4", "7")
+    assert result.value("accuracy") == pytest.approx(4 / 5)
+    assert (result.labelled, result.excluded) == (6, 1)
+    assert result.per_sample.sum(axis=(1, 2)).tolist() == [2, 2, 1]
+    accuracy = next(row for row in result.rows if row.metric == "accuracy")
+    assert (accuracy.backbone, accuracy.n_test) == ("unet", 3)
+    assert "over 3 polygons" in accuracy.note
+    noise = np.where((units < 0) | (truth == IGNORE), 2, predicted)
+    assert score_map(noise, truth, units, CLASSES, facts=facts).confusion == result.confusion
+    with pytest.raises(InputError, match="No pixel of the map"):
+        score_map(predicted, truth, np.full_like(units, -1), CLASSES, facts=facts)

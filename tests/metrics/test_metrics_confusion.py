@@ -12,7 +12,7 @@ from sklearn import metrics as sk
 
 from swath import metrics
 from swath.errors import ConfigError, InputError
-from swath.metrics import ConfusionMatrix, confusion_per_unit
+from swath.metrics import ConfusionMatrix, confusion_per_group, confusion_per_unit
 from swath.types import IGNORE
 
 CLASSES = ("forest", "crop", "ice", "barren")
@@ -188,3 +188,25 @@ def test_bad_input_gets_a_sentence() -> None:
     for wrong in ((), ("a", "a"), "ab"):
         with pytest.raises(ConfigError, match="class name"):
             ConfusionMatrix(wrong)
+
+
+@QUICK
+@given(st.data())
+def test_counts_per_group_equal_counts_of_each_group_alone(data: st.DataObject) -> None:
+    shape = data.draw(st.tuples(st.integers(0, 4), st.integers(1, 5)))
+    truth, prediction = data.draw(labels(shape)), data.draw(labels(shape, ignore=False))
+    groups = data.draw(hnp.arrays(np.int32, shape, elements=st.sampled_from([-1, 0, 3, 2**20])))
+    valid = data.draw(hnp.arrays(np.bool_, shape))
+    numbers, counts = confusion_per_group(truth, prediction, groups, valid, CLASSES)
+    assert numbers.tolist() == sorted(set(groups[groups >= 0].tolist()))
+    assert counts.shape == (len(numbers), K, K)
+    for number, matrix in zip(numbers, counts, strict=True):
+        assert (matrix == brute_force(truth, prediction, valid & (groups == number))).all()
+
+
+def test_groups_that_do_not_fit_are_refused() -> None:
+    zeros = np.zeros((2, 2), np.int64)
+    with pytest.raises(InputError, match="groups"):
+        confusion_per_group(zeros, zeros, np.zeros(4, np.int64), None, CLASSES)
+    with pytest.raises(InputError, match="dtype float64"):
+        confusion_per_group(zeros, zeros, np.zeros((2, 2)), None, CLASSES)

@@ -21,11 +21,6 @@ BANDS = ("red", "green", "blue")
 UTM = "EPSG:32633"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """odc-geo still multiplies affines with ``*``, which affine 3 announces to retire."""
-    config.addinivalue_line("filterwarnings", "ignore:Use `@` matmul:PendingDeprecationWarning")
-
-
 @dataclass
 class Fake:
     """A predictor made of a function from batch to output (B, K, y, x)."""

@@ -1,4 +1,4 @@
-"""Settings of this room's tests, and where the real data sets lie."""
+"""Where the real data sets lie."""
 
 from __future__ import annotations
 
@@ -6,11 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    # odc-geo and rasterio still multiply transforms with `*`, which affine 3 announces to deprecate.
-    config.addinivalue_line("filterwarnings", "ignore:Use `@` matmul:PendingDeprecationWarning")
 
 
 @pytest.fixture(scope="session")

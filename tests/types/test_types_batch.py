@@ -18,9 +18,6 @@ from swath.grids import Box, Grid, HealPix, LatLon, shape
 from swath.sensors import BandSet
 from swath.types import IGNORE, TARGETS, Batch, Modality
 
-# odc-geo multiplies affine matrices with the operator that affine 3 is about to retire.
-pytestmark = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
-
 WEATHER = BandSet.of("t2m", "u10", "v10", "msl")
 
 

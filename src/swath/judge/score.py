@@ -148,7 +148,9 @@ def score_map(
             expected=f"at least one labelled {unit}",
             remedy="check that labels and map cover the same place",
         )
-    numbers, per_unit = metrics.confusion_per_group(truth, predicted, np.where(labelled, units, -1), predicted >= 0, classes)
+    numbers, per_unit = metrics.confusion_per_group(
+        truth, predicted, np.where(labelled, units, -1), predicted >= 0, classes
+    )
     pooled = ConfusionMatrix(classes, per_unit.sum(axis=0))
     counts = (int(labelled.sum()), int(labelled.sum()) - pooled.total)
     rows = _rows(replace(facts, n_test=len(numbers), variant="pooled"), pooled, per_unit, counts, unit)

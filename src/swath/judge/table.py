@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ class ResultTable:
         Raises:
             ConfigError: a descriptor is not a column.
         """
-        return bool(self.select(**descriptors))
+        return bool(self._matching(descriptors))
 
     def select(self, **descriptors: object) -> tuple[ResultRow, ...]:
         """The rows with these column values (``class_name=None`` means rows over all classes).
@@ -86,6 +86,9 @@ class ResultTable:
         Raises:
             ConfigError: a descriptor is not a column.
         """
+        return self._matching(descriptors)
+
+    def _matching(self, descriptors: Mapping[str, object]) -> tuple[ResultRow, ...]:
         for name in descriptors:
             _check_column(name)
         return tuple(row for row in self if all(getattr(row, name) == value for name, value in descriptors.items()))

@@ -23,6 +23,7 @@ from pydantic import BeforeValidator
 from rasterio.errors import RasterioError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from swath.errors import nearest
 from swath.serve.layers import read_layers
@@ -59,9 +60,11 @@ Cell = Annotated[int, PathPart(ge=0)]
 class PageFiles(StaticFiles):
     """The files of the page with media types that do not depend on the machine."""
 
-    def file_response(self, full_path: Any, *args: Any, **keywords: Any) -> Response:
+    def file_response(
+        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
         """One file; browsers ask again whether it has changed."""
-        response = super().file_response(full_path, *args, **keywords)
+        response = super().file_response(full_path, stat_result, scope, status_code)
         kind = MEDIA_TYPES.get(Path(full_path).suffix)
         if kind and "content-type" in response.headers:
             response.headers["content-type"] = f"{kind}; charset=utf-8"

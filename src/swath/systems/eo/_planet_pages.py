@@ -93,7 +93,8 @@ def notes(split: Split, maps: PredictionReport, seed: int) -> tuple[str, ...]:
         f"Real data, seed {seed}. Chips: {counts}; split {split.hash}.",
         "Learned on Africa, Asia, Europe and Oceania, scored on the Americas; training chips within two chip widths of "
         "a test chip are not used. Intervals are over chips of this one seed, not over seeds.",
-        f"Mapped areas in million square kilometres, sea included (counted pixels, not an estimate): {areas}.",
+        "Mapped areas in million square kilometres (counted pixels of land, Antarctica included; not an estimate): "
+        f"{areas}.",
         "Class areas of a map are biased by its errors; an estimate needs a design-based correction.",
     )
 
