@@ -173,9 +173,14 @@ def show_report(report: object) -> None:
     from swath.types import Report
 
     assert isinstance(report, Report)
+    main = [row for row in report.rows if row.class_name is None and row.group is None]
     rows = [
-        (row.backbone or row.recipe or row.system, row.metric, row.value, row.ci_low, row.ci_high, row.data_kind)
-        for row in report.rows
-        if row.class_name is None and row.metric in ("accuracy", "miou") and row.group is None
+        (row.dataset, row.backbone, row.seed, row.metric, row.value, row.ci_low, row.ci_high, row.data_kind)
+        for row in main
+        if row.metric in ("accuracy", "miou")
     ]
-    show.table(report.title, ("contender", "metric", "value", "low", "high", "data"), rows)
+    columns = ("data set", "contender", "seed", "metric", "value", "low", "high", "data")
+    show.table(report.title, columns, rows)
+    verdicts = [(each.claim.name, each.measured, each.low, each.high, each.verdict) for each in report.claims]
+    if verdicts:
+        show.table("registered claims, over all their seeds", ("claim", "measured", "low", "high", "verdict"), verdicts)

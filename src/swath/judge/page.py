@@ -78,11 +78,11 @@ def render(report: Report, *, command: str, environment: Mapping[str, str], file
         files: products by name, relative to the folder of the report.
     """
     sections = [
-        _section("Scores", _scores(report.rows)),
-        _section("Per class", _per_class(report.rows)),
-        _section("Claims", _claims(report.claims, report.data)),
         _section("Pictures", "".join(_figure(picture, report.data) for picture in report.pictures)),
+        _section("Scores", _scores(report.rows)),
+        _section("Claims", _claims(report.claims, report.data)),
         _section("Notes", _list(escape(note) for note in report.notes)),
+        _section("Per class", _per_class(report.rows)),
         _section("Files", _list(f'{escape(name)}: <a href="{escape(p)}">{escape(p)}</a>' for name, p in files.items())),
         _section("How to reproduce", _reproduce(command, environment)),
     ]
