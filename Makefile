@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 EXTRAS := dev,planet,serve
+TORCH_INDEX ?=
 OUT ?= demo
 PORT ?= 8000
 SERVE ?= 1
@@ -14,17 +15,19 @@ SERVE ?= 1
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## Make .venv with everything that the other targets need (about 2 minutes)
+setup: $(STAMP) ## Make .venv with all that other targets need (2 minutes; TORCH_INDEX=URL: index that has torch for the CPU)
+	@$(BIN)/python tools/fetch_maplibre.py
+	@$(BIN)/python -c 'import sys; from swath.sources.planet import missing; sys.exit(bool(missing()))' || \
+	  $(BIN)/swath data get planet
 
-# torch comes first and the constraints file always: either slip can bring gigabytes of CUDA packages.
-$(STAMP): pyproject.toml constraints.txt tools/fetch_maplibre.py
+# torch comes first and the constraints file always: either slip can bring gigabytes of CUDA packages. On Linux the
+# default package index may hold CUDA builds; TORCH_INDEX then names one with CPU builds, for torch alone.
+$(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; $$($(PYTHON) --version) was found. Set PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url '$(TORCH_INDEX)') torch
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
-	$(BIN)/python tools/fetch_maplibre.py
-	$(BIN)/swath data get planet
 	@touch $(STAMP)
 
 demo: setup ## Map the real Earth and serve it at http://127.0.0.1:8000 (SERVE=0 stops after the files)

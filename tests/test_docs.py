@@ -67,6 +67,12 @@ SPANS = [span for path in DOCUMENTS for span in commands_in_prose(path)]
 BLOCKS = [block for path in DOCUMENTS for block in fenced(path, "python", "py")]
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_placeholder_is_left(path: Path) -> None:
+    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    assert [f"{number}: {line.strip()[:80]}" for number, line in lines if "@@" in line] == []
+
+
 def check_line(line: str, *, complete: bool) -> None:
     """Compare one line with the command line of swath, or with the Makefile.
 

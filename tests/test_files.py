@@ -8,12 +8,22 @@ import json
 import math
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from swath.errors import ResourceError
-from swath.files import replacing, replacing_folder, sha256, write_json, write_text, write_whole
+from swath.errors import ConfigError, InputError, ResourceError
+from swath.files import (
+    make_folder,
+    read_yaml,
+    replacing,
+    replacing_folder,
+    sha256,
+    write_json,
+    write_text,
+    write_whole,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -185,3 +195,94 @@ def test_errors_about_other_files_keep_their_words(tmp_path: Path, context: type
     with pytest.raises(PermissionError, match=r"scene\.tif"), context(tmp_path / "name"):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / "scene.tif"))
     assert names(tmp_path) == []
+
+
+def test_a_folder_is_made_with_those_above_it(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b"
+    assert make_folder(str(path)) == path and path.is_dir()
+    (path / "kept").touch()
+    assert make_folder(path) == path and names(path) == ["kept"]
+
+
+@pytest.mark.parametrize("use", [make_folder, lambda path: replacing_folder(path).__enter__()])
+def test_a_folder_never_takes_the_place_of_a_file(tmp_path: Path, use: Callable[[Path], object]) -> None:
+    path = tmp_path / "file"
+    path.write_text("mine")
+    (tmp_path / "link").symlink_to("nowhere")
+    for taken in (path, tmp_path / "link"):
+        with pytest.raises(ConfigError, match=f"{taken.name}' is not a folder"):
+            use(taken)
+    with pytest.raises(ResourceError, match="cannot be written"):
+        use(path / "below")
+    assert path.read_text() == "mine" and names(tmp_path) == ["file", "link"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EACCES])
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def refuse(*given: object, **named: object) -> None:
+        raise OSError(code, os.strerror(code), str(tmp_path / "x"))
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(ResourceError, match="x' cannot be written"), replacing_folder(tmp_path / "x"):
+        pass
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    with pytest.raises(ResourceError, match="x' cannot be written"):
+        make_folder(tmp_path / "x")
+
+
+def test_a_folder_that_may_not_be_written_to_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(ResourceError, match="Permission denied"):
+        make_folder(tmp_path)
+
+
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match="Is a directory"):
+        write_text(tmp_path, "x")
+    assert names(tmp_path) == []
+
+
+def test_yaml_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    for text, content in (
+        ("", None),
+        ("1: a\n'1': b\n", {1: "a", "1": "b"}),
+        ("a: &x {b: 1}\nc: {<<: *x, b: 2}\n", {"a": {"b": 1}, "c": {"b": 2}}),
+        (
+            "a: &x {b: 1}\nc: &y {<<: *x, b: 2}\nd: {<<: *y, e: 3}\n",
+            {"a": {"b": 1}, "c": {"b": 2}, "d": {"b": 2, "e": 3}},
+        ),
+        ("- {a: 1}\n- {a: 2}\n", [{"a": 1}, {"a": 2}]),
+        ("a: Köppen", {"a": "Köppen"}),
+    ):
+        path.write_text(text, encoding="utf-8")
+        assert read_yaml(path, "something") == content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a: 1\n\tb: 2\n",
+        b"\xff\xfe\x00",
+        b"a: [",
+        b"a: 1\na: 2\n",
+        b"x:\n  a: 1\n  'a': 2\n",
+        b"~: 1\nnull: 2\n",
+        b"[1]: 2\n",
+        b"day: 2020-13-45\n",
+        b"a: !!python/object/apply:os.getcwd []\n",
+        b"[" * 5000,
+    ],
+)
+def test_yaml_that_cannot_be_used(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"a\.yaml is not YAML.*Expected: options"):
+        read_yaml(path, "options")
+
+
+def test_yaml_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no file .*b\.yaml"):
+        read_yaml(tmp_path / "b.yaml", "options")
+    with pytest.raises(InputError, match="is a folder"):
+        read_yaml(tmp_path, "options")

@@ -7,12 +7,14 @@ import importlib
 import importlib.metadata
 import os
 import pkgutil
+import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -37,6 +39,56 @@ def test_no_cuda_package_is_installed() -> None:
     assert torch.version.cuda is None, f"torch {torch.__version__} is a CUDA build"
     names = [each.metadata["Name"].lower().replace("_", "-") for each in importlib.metadata.distributions()]
     assert [name for name in names if name.startswith("nvidia-") or name in ("triton", "pytorch-triton")] == []
+
+
+def absent(reason: str) -> NoReturn:
+    """Something outside of the repository is missing: skip, but fail where the environment variable CI is set."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason}; under CI this may not be skipped")
+    pytest.skip(reason)
+
+
+@pytest.mark.parametrize(("value", "outcome"), [(None, pytest.skip.Exception), ("true", pytest.fail.Exception)])
+def test_what_is_absent_fails_under_ci(
+    monkeypatch: pytest.MonkeyPatch, value: str | None, outcome: type[BaseException]
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    if value is not None:
+        monkeypatch.setenv("CI", value)
+    with pytest.raises(outcome, match="no network"):
+        absent("no network")
+
+
+def recipe(*arguments: str) -> str:
+    """The commands that ``make setup`` would run."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "TORCH_INDEX")}
+    done = subprocess.run(
+        ["make", "--dry-run", *arguments, "setup"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=ROOT,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_setup_looks_for_what_was_deleted_even_when_the_environment_is_complete() -> None:
+    lines = recipe("--old-file=.venv/.complete")
+    assert "tools/fetch_maplibre.py" in lines and "swath data get planet" in lines
+    assert "pip install" not in lines
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_the_index_of_torch_can_be_chosen() -> None:
+    changed = "--what-if=pyproject.toml"
+    plain, chosen = recipe(changed), recipe(changed, "TORCH_INDEX=file:///wheels")
+    assert "--index-url" not in plain
+    (line,) = [line for line in chosen.splitlines() if "--index-url" in line]
+    assert line.endswith("--constraint constraints.txt --index-url 'file:///wheels' torch")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +124,7 @@ def test_the_wheel_holds_the_licences(content: dict[str, int]) -> None:
 
 def test_the_wheel_holds_the_map_library(content: dict[str, int]) -> None:
     if not VENDOR.is_dir():
-        pytest.skip("MapLibre is not here: run python tools/fetch_maplibre.py")
+        absent("MapLibre is not here: run python tools/fetch_maplibre.py")
     for name in ("maplibre-gl.mjs", "maplibre-gl-worker.mjs", "maplibre-gl.css", "LICENSE.txt"):
         assert content[f"swath/serve/static/vendor/{name}"] > 1_000
 
@@ -189,14 +241,17 @@ def test_only_the_front_door_forwards_keywords() -> None:
 
 
 def test_all_extras_resolve_for_python_3_13() -> None:
-    uv = pytest.importorskip("uv", reason="uv is not installed")
+    try:
+        import uv
+    except ImportError:
+        absent("uv is not installed")
     command = [uv.find_uv_bin(), "pip", "compile", "--quiet", "--python-version", "3.13", "--all-extras"]
     command += ["pyproject.toml", "--output-file", os.devnull]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False, cwd=ROOT)
     except subprocess.TimeoutExpired:
-        pytest.skip("the package index did not answer within three minutes")
+        absent("the package index did not answer within three minutes")
     unreachable = ("error sending request", "Failed to fetch", "dns error", "network was disabled")
     if done.returncode and any(phrase in done.stderr for phrase in unreachable):
-        pytest.skip(f"the package index cannot be reached: {done.stderr.strip().splitlines()[0]}")
+        absent(f"the package index cannot be reached: {done.stderr.strip().splitlines()[0]}")
     assert done.returncode == 0, done.stderr

@@ -131,9 +131,8 @@ def _last_line(text: str) -> str:
 
 
 def main() -> int:
-    """Fetch the library unless it is there; returns the exit code."""
+    """Fetch the library, or do nothing and say nothing if it is there; returns the exit code."""
     if present(TARGET):
-        print(f"{PACKAGE} {VERSION} is in place")
         return 0
     try:
         with tempfile.TemporaryDirectory() as name:

@@ -290,8 +290,8 @@ def check_range(values: ArrayLike, valid: ArrayLike | None, unit: str, kind: str
 
 
 _REMEDIES: dict[Guess, str] = {
-    "DN": "these look like stored integers (DN): name sensor and level so that scale and offset are applied "
-    "(Sensor.to_physical, cubes.to_physical)",
+    "DN": "these look like stored integers (DN): name sensor, level and baseline when opening the scene (--sensor, "
+    "--level, --baseline), so that scale and offset are applied (Sensor.to_physical, cubes.to_physical)",
     "percent": "these look like percent: divide by 100",
     "dB": "these look like decibels: declare the unit 'dB', or convert them with units.db_to_linear",
     "linear": "these look like linear units: declare the unit '1', or convert them with units.linear_to_db",

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from swath.errors import ConfigError, InputError
+from swath.files import read_yaml
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from swath.chips import ChipSet
+    from swath.chips import ChipSet, DropRules
     from swath.cubes import Legend
     from swath.judge import Score
     from swath.learn import SegmentationTask
     from swath.predict import PredictionReport
-    from swath.types import Predictor, Report
+    from swath.types import DataKind, Predictor, Report
 
 PathLike = Path | str
 RASTERS = frozenset({".tif", ".tiff", ".nc", ".zarr", ".vrt", ".jp2"})
@@ -63,6 +65,7 @@ def chips(
     block: int = 2,
     buffer: float = 0.0,
     seed: int = 0,
+    drop: DropRules | None = None,
 ) -> ChipSet:
     """Cut a scene and its labels into chips, split them by spatial block, and measure the train split.
 
@@ -77,23 +80,30 @@ def chips(
         block: blocks of this many chips stay together in one split.
         buffer: distance between splits in chip widths; chips closer than that are not used.
         seed: seed of the split.
+        drop: which windows to leave out; default: ``DropRules()``.
+
+    The folder appears when chips, split and statistics are complete; a chip set that lay there is replaced then.
 
     Raises:
         InputError: scene and labels do not overlap, a label is outside the legend, or nothing is left to cut.
+        ConfigError: a number is out of range, or a legend or column was given that the labels do not use.
     """
     from swath import chips as room
     from swath import cubes
+    from swath.chips.folder import appearing
 
+    _check_cutting(size=size, stride=stride, block=block, buffer=buffer, seed=seed)
     cube = as_cube(scene)
     raster, classes = _labels_on(cube, labels, column, legend)
     if not cubes.is_physical(cube):
         cube = cubes.to_physical(cube)
     cubes.check_physical(cube)
-    chipset = room.cut(cube, raster, Path(out), size=size, stride=stride, legend=classes)
-    split = room.split_by_block(chipset, block_chips=block, buffer_chips=buffer, seed=seed)
-    split.save(chipset.folder / "split.parquet")
-    room.statistics(chipset, split).save(chipset.folder / "statistics.json")
-    return chipset
+    with appearing(Path(out)) as folder:
+        chipset = room.cut(cube, raster, folder, size=size, stride=stride, legend=classes, drop=drop)
+        split = room.split_by_block(chipset, block_chips=block, buffer_chips=buffer, seed=seed)
+        split.save(folder / "split.parquet")
+        room.statistics(chipset, split).save(folder / "statistics.json")
+    return room.open(Path(out))
 
 
 def load(path: PathLike) -> SegmentationTask:
@@ -107,9 +117,14 @@ def load(path: PathLike) -> SegmentationTask:
     """
     from swath import learn
 
-    folder = Path(path)
-    inside = [folder / name for name in (learn.BEST, learn.LAST) if (folder / name).is_dir()]
-    return learn.load_checkpoint(inside[0] if inside else folder)
+    return learn.load_checkpoint(_model_folder(Path(path)))
+
+
+def _model_folder(path: Path) -> Path:
+    """The best model of a run, else its last, else the folder itself."""
+    from swath import learn
+
+    return next((path / name for name in (learn.BEST, learn.LAST) if (path / name).is_dir()), path)
 
 
 def fit(
@@ -136,12 +151,13 @@ def fit(
         progress: show a progress bar.
 
     Raises:
-        ConfigError: an unknown or impossible option.
+        ConfigError: an unknown or impossible option, or ``out`` holds something that is no run.
         InputError: the chip set is empty or holds one class only.
     """
     from swath import chips as room
     from swath import learn, types
 
+    _check_run(Path(out))
     chipset = room.open(Path(chips)) if isinstance(chips, Path | str) else chips
     options = learn.read_options(config, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size)
     split = types.Split.load(chipset.folder / "split.parquet")
@@ -170,11 +186,17 @@ def predict(
         outputs: any of ``class``, ``probability``, ``confidence``, ``entropy``.
         strict: a pixel is no data as soon as one wanted band is invalid there; otherwise when all are.
         progress: show a progress bar.
+
+    Raises:
+        ConfigError: an option is out of range, or an output would replace the scene.
+        InputError: the model's bands are not in the scene, or its numbers cannot be what the model wants.
     """
     from swath import cubes
     from swath import predict as room
 
     predictor = load(model) if isinstance(model, Path | str) else model
+    source = scene if isinstance(scene, Path | str) else ""
+    room.check_request(predictor, out, tile=tile, overlap=overlap, outputs=outputs, source=source)
     cube = as_cube(scene)
     if not cubes.is_physical(cube):
         cube = cubes.to_physical(cube)
@@ -191,14 +213,22 @@ def predict(
     )
 
 
-def score(model: Predictor | PathLike, chips: ChipSet | PathLike, *, split: str = "test") -> Score:
+def score(
+    model: Predictor | PathLike, chips: ChipSet | PathLike, *, split: str = "test", data_kind: DataKind = "real"
+) -> Score:
     """Score a model on one split of a chip set, with bootstrap intervals over chips.
+
+    Args:
+        model: anything that predicts, or the folder of a trained model.
+        chips: a chip set or its folder.
+        split: which split to score.
+        data_kind: what the rows say of the data; chips cannot know whether they were simulated.
 
     Raises:
         InputError: the split is empty.
     """
     from swath import chips as room
-    from swath import judge, types
+    from swath import judge, learn, types
 
     predictor = load(model) if isinstance(model, Path | str) else model
     chipset = room.open(Path(chips)) if isinstance(chips, Path | str) else chips
@@ -211,7 +241,9 @@ def score(model: Predictor | PathLike, chips: ChipSet | PathLike, *, split: str 
             remedy="choose another split, or cut more chips",
         )
     loader = room.ChipLoader(chipset, ids, batch_size=32, seed=0, shuffle=False)
-    return judge.score(predictor, loader, system="evaluate", dataset=str(chipset.folder.name), split=split)
+    config = learn.read_record(_model_folder(Path(model)))["config"] if isinstance(model, Path | str) else None
+    facts = judge.facts_of(chipset, table, predictor, part=split, data_kind=data_kind, config=config)
+    return judge.score(predictor, loader, facts=facts)
 
 
 def serve(folder: PathLike, *, host: str = "127.0.0.1", port: int = 8000) -> None:
@@ -280,6 +312,12 @@ def _labels_on(
                 expected="a legend that names every label value",
                 remedy="pass --legend FILE.yaml with lines such as '1: forest'",
             )
+        if column is not None:
+            raise ConfigError(
+                f"The column '{column}' was named for labels that are a raster",
+                expected="a column for polygons only",
+                remedy="leave out --column, or give the polygons",
+            )
         names = legend if isinstance(legend, Mapping) else _read_legend(Path(legend))
         raster = labels if isinstance(labels, xr.DataArray) else cubes.read_labels(Path(labels))
         return raster, cubes.Legend.from_names(names)
@@ -289,6 +327,12 @@ def _labels_on(
             expected="the column that holds the class",
             remedy="pass --column NAME",
         )
+    if legend is not None:
+        raise ConfigError(
+            f"A legend was given for the polygons in {labels}, whose classes are named by the column '{column}'",
+            expected="a legend for label rasters only",
+            remedy="leave out --legend, or give the label raster",
+        )
     values = cubes.vector_classes(Path(labels), column)
     codes = {name: code for code, name in enumerate(values)}
     raster = cubes.rasterise(Path(labels), cube.odc.geobox, column=column, legend=codes)
@@ -297,15 +341,38 @@ def _labels_on(
 
 def _read_legend(path: Path) -> dict[int, str]:
     """A YAML file of 'value: name'."""
-    import yaml
-
-    if not path.exists():
-        raise InputError(f"There is no legend {path}", expected="a YAML file", remedy="write lines such as '1: forest'")
-    content = yaml.safe_load(path.read_text())
-    if not isinstance(content, dict) or not all(isinstance(key, int) for key in content):
+    content = read_yaml(path, "a YAML file with lines such as '1: forest'")
+    whole = isinstance(content, dict) and all(type(key) is int for key in content)  # True is no class number
+    if not whole:
         raise InputError(
             f"The legend {path} is not a mapping of whole numbers to names",
             expected="lines such as '1: forest'",
             remedy="correct the file",
         )
     return {int(key): str(name) for key, name in content.items()}
+
+
+def _check_cutting(*, size: int, stride: int | None, block: int, buffer: float, seed: int) -> None:
+    """Numbers that would be found wrong only after the cutting."""
+    least = {"size": (size, 1), "stride": (size if stride is None else stride, 1), "block": (block, 1)}
+    for name, (value, bound) in {**least, "buffer": (buffer, 0), "seed": (seed, 0)}.items():
+        if not bound <= value < math.inf:
+            raise ConfigError(f"{name} = {value}", expected=f"a number of at least {bound}", remedy=f"change {name}")
+
+
+def _check_run(out: Path) -> None:
+    """A run may begin in a new or empty folder, and goes on in its own."""
+    from swath import learn
+    from swath.learn.fit import LOG
+    from swath.learn.state import STATE
+
+    if not out.exists() or any((out / name).exists() for name in (STATE, LOG, learn.BEST, learn.LAST)):
+        return
+    others = [entry.name for entry in out.iterdir() if not entry.name.startswith(".")] if out.is_dir() else None
+    if others is None or others:
+        held = "a file" if others is None else f"a folder that holds {', '.join(sorted(others)[:3])}, but no run"
+        raise ConfigError(
+            f"'{out}' is {held}",
+            expected="a new folder, an empty one, or that of an unfinished run",
+            remedy="choose another folder",
+        )

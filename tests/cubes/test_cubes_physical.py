@@ -114,3 +114,29 @@ def test_the_check_samples_a_few_blocks(tif: Tif, monkeypatch: pytest.MonkeyPatc
 def test_all_masked_passes_the_range_check(tif: Tif) -> None:
     path = tif("x_B04.tif", np.full((1, 3, 3), np.nan, dtype="float32"))
     cubes.check_physical(opened(path, sensor="sentinel2_l2a", level="physical"))
+
+
+def test_fractions_are_not_scaled_again(tif: Tif) -> None:
+    options = {"sensor": "sentinel2_l2a", "baseline": "05.09"}
+    fractions = np.random.default_rng(0).uniform(0.0, 0.25, (1, 20, 20)).astype("float32")
+    with pytest.raises(InputError, match=r"x_B04\.tif' holds reflectance already.*--level physical"):
+        cubes.to_physical(opened(tif("x_B04.tif", fractions), **options))
+    fractions[0, 0, 0] = np.nan
+    with pytest.raises(InputError, match="holds reflectance already"):
+        cubes.to_physical(opened(tif("y_B04.tif", fractions), **options))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        np.array([[[300.0, 2500.0]]], "float32"),  # stored numbers in a file of floats
+        np.array([[[1.0, 2.0]]], "float32"),  # very dark, but whole
+        np.array([[[0.1, 900.5]]], "float32"),  # resampled stored numbers
+        np.array([[[np.nan, np.nan]]], "float32"),
+        np.array([[[1, 2]]], "uint16"),
+    ],
+)
+def test_stored_numbers_of_any_type_are_scaled(tif: Tif, stored: np.ndarray) -> None:
+    cube = opened(tif("x_B04.tif", stored), sensor="sentinel2_l2a", baseline="05.09")
+    expected = ((stored[0, 0].astype("float64") - 1000) / 10_000).astype("float32")
+    np.testing.assert_allclose(cubes.to_physical(cube)["data"].values[0, 0, 0], expected, atol=1e-6)

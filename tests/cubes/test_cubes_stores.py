@@ -105,6 +105,17 @@ def test_variables_are_chosen_by_name(tmp_path: Path) -> None:
         cubes.open(path, bands=["tm2"])
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_time_units_that_have_no_fixed_length(tmp_path: Path, suffix: str) -> None:
+    dataset = weather(np.array([1.0, 0.0]), np.array([0.0, 1.0]))
+    months = ("time", np.array([0, 1], "int32"), {"units": "months since 1960-01-01"})
+    path = save(dataset.drop_vars("time").assign_coords(time=months), tmp_path / f"w.{suffix}")
+    cube = next(iter(cubes.open(path).children.values()))
+    assert (cube.sizes["time"], cube.attrs["time_known"]) == (2, 0)
+    assert cubes.summary(cube.to_dataset())[0]["dates"] == "unknown"
+    np.testing.assert_array_equal(cube["data"].sel(band="t2m").values, dataset["t2m"].values)
+
+
 def test_one_date_without_a_time_axis(tmp_path: Path) -> None:
     path = save(weather(np.array([1.0, 0.0]), np.array([0.0, 1.0])).isel(time=0, drop=True), tmp_path / "w.nc")
     cube = next(iter(cubes.open(path).children.values()))

@@ -13,6 +13,7 @@ from rasterio.transform import Affine
 
 from swath import cubes
 from swath.errors import InputError
+from swath.sensors import Band, BandSet
 
 Tif = Callable[..., Path]
 Box = Callable[..., GeoBox]
@@ -35,14 +36,44 @@ def test_one_row_per_grid(tif: Tif, box: Box) -> None:
         "crs": "EPSG:32633",
         "gsd": "10 m",
         "bands": "B04",
+        "files": "x_B04.tif",
         "dates": "2021-02-03",
-        "unit": "DN (to 1)",
+        "unit": "DN",
         "valid": "93.8%",
         "minimum": "1",
         "mean": "8",
         "maximum": "15",
     }
     assert (second["node"], second["gsd"], second["valid"]) == ("grid_20m", "20 m", "100.0%")
+    assert second["files"] == "x_B11.tif"
+    assert scene.attrs["files"] == "x_B04.tif, x_B11.tif"
+    assert cubes.to_cube(scene).attrs["files"] == "x_B04.tif, x_B11.tif"
+
+
+def test_a_folder_tells_which_files_were_taken(tif: Tif, box: Box, tmp_path: Path) -> None:
+    tif("S_B04_20m.tif", np.ones((1, 2, 2), "uint16"), box(2, 2, 20.0))
+    tif("S_B04_10m.tif", np.ones((1, 4, 4), "uint16"))
+    tif("S_B03_10m.tif", np.ones((1, 4, 4), "uint16"))
+    (row,) = cubes.summary(cubes.open(tmp_path, sensor="sentinel2_l2a", baseline="05.09"))
+    assert row["files"] == "S_B03_10m.tif, S_B04_10m.tif"
+    (alone,) = cubes.summary(cubes.open(tmp_path / "S_B04_10m.tif"))
+    assert "files" not in alone
+
+
+def test_units_are_told_in_words(tif: Tif, box: Box) -> None:
+    array = np.full((1, 4, 4), 2000, "uint16")
+    (stored,) = cubes.summary(cubes.open(tif("S_B04.tif", array), sensor="sentinel2_l2a", baseline="05.09"))
+    assert stored["unit"] == "DN (scaled to reflectance)"
+    physical = cubes.open(tif("P_B04.tif", array / np.float32(1e4)), sensor="sentinel2_l2a", level="physical")
+    assert cubes.summary(physical)[0]["unit"] == "reflectance"
+    assert cubes.summary(cubes.open(tif("a.tif", array)))[0]["unit"] == "DN"
+    bands = BandSet((Band("t", unit="K"), Band("vv", kind="backscatter", unit="dB"), Band("n")))
+    numbers, valid = np.ones((1, 3, 4, 4)), np.ones((1, 4, 4), bool)
+    time = np.array(["2020-01-01"], "datetime64[ns]")
+    cube = cubes.make_cube(
+        numbers, valid, box(4, 4), bands, time=time, scale=[1] * 3, offset=[0] * 3, stored=False, attrs={}
+    )
+    assert cubes.summary(cube)[0]["unit"] == "K, backscatter in dB, 1"
 
 
 def test_all_masked_and_undated(tif: Tif) -> None:

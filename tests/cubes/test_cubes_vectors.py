@@ -111,8 +111,25 @@ def test_class_outside_of_the_legend_tells_value_and_count(tmp_path: Path) -> No
     bad.to_file(tmp_path / "bad.gpkg")
     with pytest.raises(InputError, match=r"'class' of '.*bad\.gpkg' holds 'swamp' \(2 times\).*only forest, water"):
         cubes.rasterise(tmp_path / "bad.gpkg", GRID, column="class", legend=LEGEND)
-    with pytest.raises(InputError, match=r"'\(empty\)' \(1 times\)"):
-        cubes.rasterise(table((None, pixels(0, 0, 1, 1))), GRID, column="class", legend=LEGEND)
+
+
+@pytest.mark.parametrize(("empty", "said"), [([None], "1 polygon has"), ([None, float("nan")], "2 polygons have")])
+def test_polygons_without_a_class(empty: list[object], said: str) -> None:
+    shapes = table(("forest", pixels(0, 0, 1, 1)), *((value, pixels(2, 2, 3, 3)) for value in empty))
+    with pytest.raises(InputError, match=rf"{said} no class in column 'class'.*give them one or drop them"):
+        cubes.rasterise(shapes, GRID, column="class", legend=LEGEND)
+
+
+def test_points_are_no_labels() -> None:
+    mixed = table(
+        ("forest", pixels(0, 0, 1, 1)), ("water", Point(500_005, 4_999_995)), ("water", Point(500_015, 4_999_995))
+    )
+    for function in (
+        lambda: cubes.rasterise(mixed, GRID, column="class", legend=LEGEND),
+        lambda: cubes.rasterise_ids(mixed, GRID),
+    ):
+        with pytest.raises(InputError, match=r"holds Point \(2\), Polygon \(1\).*polygons only"):
+            function()
 
 
 @pytest.mark.parametrize("crs", [UTM, "EPSG:4326"])

@@ -5,6 +5,7 @@ import pytest
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 from swath import grids
@@ -117,6 +118,26 @@ def test_no_overlap_prints_both_extents_and_crs() -> None:
     for part in ("'scene.tif' and 'labels.tif' do not overlap", "x 500000 to 500400", "EPSG:32633", "EPSG:32719"):
         assert part in text
     assert "longitude 15.000 to 15.005" in text
+
+
+@pytest.mark.parametrize(("named", "shown"), [("unknown", "a CRS without a name"), ("Own Lambert", "'Own Lambert'")])
+def test_no_overlap_prints_a_crs_without_epsg_code_by_name(named: str, shown: str) -> None:
+    text = CRS("+proj=laea +lat_0=10 +lon_0=20 +ellps=bessel +units=m").to_wkt()
+    crs = CRS(text.replace('PROJCRS["unknown"', f'PROJCRS["{named}"', 1))
+    with pytest.raises(InputError) as caught:
+        grids.overlap(UTM, GeoBox((30, 40), Affine(10, 0, 0, 0, -10, 0), crs))
+    text = str(caught.value)
+    assert f"in {shown} (longitude" in text
+    assert "PROJCRS" not in text and "ELLIPSOID" not in text
+
+
+@pytest.mark.parametrize(("west", "told"), [(200.0, True), (-160.0, False), (20.0, False)])
+def test_no_overlap_names_longitudes_from_0_to_360(west: float, told: bool) -> None:
+    scene = box("EPSG:4326", west, 10.0, 0.1)
+    with pytest.raises(InputError) as caught:
+        grids.overlap(scene, UTM, names=("scene.nc", "labels.tif"))
+    assert ("'scene.nc' counts longitudes from 0 to 360" in str(caught.value)) is told
+    assert "'labels.tif' counts" not in str(caught.value)
 
 
 def test_touching_edges_share_no_area() -> None:

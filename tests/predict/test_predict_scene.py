@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch.nn import functional as F
 
 from swath import cubes
 from swath.errors import ConfigError, ContractError, InputError
-from swath.predict import predict_scene
+from swath.predict import check_request, predict_scene
 from swath.predict.inputs import SceneInputs
 from swath.predict.layers import most_probable
 from swath.predict.scene import window_area_m2
@@ -478,3 +479,50 @@ def test_areas_of_windows(make: Make, globe: Make) -> None:
     plain = make(np.zeros((3, 40, 37), dtype=np.float32)).odc.geobox
     np.testing.assert_allclose(window_area_m2(plain, (3, 40), (5, 37)), 100.0)
     assert window_area_m2(plain, (3, 40), (5, 37)).shape == (37, 32)
+
+
+def test_values_are_checked_against_what_the_model_wants(make: Make, fake: Make, tmp_path: Path) -> None:
+    # A file opened without a sensor has plain variables: only the model knows that they should be reflectance.
+    plain = BandSet.of("red", "green", "blue")
+    wanted = BandSet(tuple(dataclasses.replace(band, kind="reflectance", unit="1") for band in plain))
+    predictor = fake(pixelwise, inputs={"optical": wanted})
+    numbers = np.random.default_rng(0).integers(300, 4000, (3, 20, 20)).astype(np.float32)
+    out = tmp_path / "m.tif"
+    with pytest.raises(InputError, match=r"band red of 'made for a test'.*reflectance.*--sensor, --level, --baseline"):
+        predict_scene(predictor, make(numbers), out, tile=16, overlap=4, progress=False)
+    assert not predictor.calls and not list(tmp_path.iterdir())
+    masked = np.zeros((20, 20), dtype=bool)
+    masked[:10] = True
+    numbers[:, masked] /= 10_000
+    predict_scene(predictor, make(numbers, masked), out, tile=16, overlap=4, progress=False)  # masked ones do not count
+    assert out.exists()
+
+
+@pytest.mark.parametrize("name", ["scene.tif", "map_confidence.tif"])
+def test_no_output_replaces_the_scene(name: str, make: Make, fake: Make, tmp_path: Path) -> None:
+    scene, cube = tmp_path / name, make(steps(np.random.default_rng(0), 9, 9))
+    scene.write_bytes(b"the only copy")
+    cube.attrs["source"] = str(scene)
+    out = scene if name == "scene.tif" else tmp_path / "map.tif"
+    outputs = ("class", "confidence")
+    with pytest.raises(ConfigError, match="would replace"):
+        predict_scene(fake(pixelwise), cube, out, outputs=outputs, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert scene.read_bytes() == b"the only copy"
+
+
+@pytest.mark.parametrize(("name", "part"), [("m.png", "suffix '.png'"), ("m", "suffix ''"), ("f.tif", "is a folder")])
+def test_outputs_are_geotiffs(name: str, part: str, make: Make, fake: Make, tmp_path: Path) -> None:
+    (tmp_path / "f.tif").mkdir()
+    with pytest.raises(ConfigError, match=part):
+        check_request(fake(pixelwise), tmp_path / name)
+    with pytest.raises(ConfigError, match=part):
+        predict_scene(fake(pixelwise), make(np.ones((3, 4, 4), dtype=np.float32)), tmp_path / name, progress=False)
+
+
+def test_the_request_is_checked_alone(fake: Make, tmp_path: Path) -> None:
+    out = tmp_path / "m.tif"
+    check_request(fake(pixelwise), out, tile=8, overlap=4, source="nowhere")
+    for options in ({"tile": 0}, {"tile": 8, "overlap": 5}, {"overlap": -1}, {"outputs": ("confidense",)}):
+        with pytest.raises(ConfigError):
+            check_request(fake(pixelwise), out, **options)

@@ -49,6 +49,12 @@ def test_no_layers_is_a_map_too(tmp_path: Path) -> None:
     assert read_layers(tmp_path).layers == ()
 
 
+def test_a_list_without_its_layers_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "layers.json").write_text("{}")
+    with pytest.raises(InputError, match=r"In '.*layers\.json', layers is missing"):
+        read_layers(tmp_path)
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "../a.tif", "b/../../a.tif", "", "~/a.tif", "a\\b.tif", "http://x/a"])
 def test_paths_that_could_leave_the_directory_are_refused(path: str) -> None:
     with pytest.raises(ValidationError, match="stay inside"):

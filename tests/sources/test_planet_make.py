@@ -275,8 +275,11 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_real_layers_lie_on_top_of_each_other(real: Path) -> None:
     table = planet.alignment(real)
     for name, rows in table.groupby("layer"):
-        best = rows.loc[rows["agreement"].idxmax()]
-        assert (best["dx"], best["dy"]) == (0, 0), f"{name} agrees best at {best['dx']}, {best['dy']}"
+        here = (rows["dx"] == 0) & (rows["dy"] == 0)
+        assert (here.sum(), len(rows)) == (1, 25)
+        best = rows[~here].sort_values("agreement").iloc[-1]
+        # Strictly: a tie with another shift would leave the place of the layer open.
+        assert rows.loc[here, "agreement"].item() > best["agreement"], f"{name} at {best['dx']}, {best['dy']}"
     at_zero = table[(table["dx"] == 0) & (table["dy"] == 0)].set_index("layer")["agreement"]
     assert at_zero["land"] >= 0.98
     assert at_zero["koppen"] >= 0.98

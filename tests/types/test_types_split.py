@@ -126,8 +126,19 @@ def test_an_edited_table_is_told(tmp_path: Path) -> None:
     table(split=["test", "train", "validation", "test"]).to_parquet(path)
     with pytest.raises(InputError, match=r"has the hash .* not .* as written"):
         Split.load(path)
-    path.with_suffix(".hash").unlink()
+    Split(table(split=["test", "train", "validation", "test"], group=None)).save(path)
     assert Split.load(path).counts()["test"] == 2
+
+
+def test_a_table_without_its_hash_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "split.parquet"
+    Split(table()).save(path)
+    path.with_suffix(".hash").unlink()
+    with pytest.raises(InputError, match=r"without its hash or the hash was deleted.*make the split again"):
+        Split.load(path)
+    path.with_suffix(".hash").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="as written"):
+        Split.load(path)
 
 
 def test_missing_damaged_and_other_tables_are_told(tmp_path: Path) -> None:

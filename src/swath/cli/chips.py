@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from swath.cli.everyday import Bands, Baseline, Level, NoData, Sensor, Time, check_suffix, split_names
+
 app = typer.Typer(help="Cut chips from a scene and labels; show, describe and check them.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Argument(help="Folder of a chip set.")]
 
@@ -18,23 +20,39 @@ def cut(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the chips.")],
     column: Annotated[str | None, typer.Option(help="Column of the polygons that holds the class.")] = None,
     legend: Annotated[Path | None, typer.Option(help="YAML of 'value: name' for a label raster.")] = None,
-    sensor: Annotated[str | None, typer.Option(help="Sensor of the scene, for names, scale and no-data.")] = None,
-    level: Annotated[str | None, typer.Option(help="Processing level of the sensor.")] = None,
-    baseline: Annotated[str | None, typer.Option(help="Processing baseline, such as 05.09 for Sentinel-2.")] = None,
-    nodata: Annotated[float | None, typer.Option(help="Value that means no data, where the file does not say.")] = None,
-    size: Annotated[int, typer.Option(help="Chip size in pixels.")] = 64,
-    stride: Annotated[int | None, typer.Option(help="Step between chips; default: the chip size.")] = None,
-    block: Annotated[int, typer.Option(help="Chips are split by blocks of this many chips.")] = 2,
-    buffer: Annotated[float, typer.Option(help="Distance between splits in chip widths.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    sensor: Sensor = None,
+    level: Level = None,
+    baseline: Baseline = None,
+    nodata: NoData = None,
+    bands: Bands = None,
+    time: Time = None,
+    size: Annotated[int, typer.Option(min=1, help="Chip size in pixels.")] = 64,
+    stride: Annotated[int | None, typer.Option(min=1, help="Step between chips; default: the chip size.")] = None,
+    block: Annotated[int, typer.Option(min=1, help="Chips are split by blocks of this many chips.")] = 2,
+    buffer: Annotated[float, typer.Option(min=0, help="Distance between splits in chip widths.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
+    min_valid: Annotated[float, typer.Option(min=0, max=1, help="Least share of valid numbers in a chip.")] = 0.5,
+    min_labelled: Annotated[float, typer.Option(min=0, max=1, help="Least share of labelled pixels.")] = 0.01,
 ) -> None:
     """Cut a scene and its labels into chips, with an index, a split and statistics."""
+    from swath import chips as room
     from swath import verbs
     from swath.cli import show
 
-    tree = verbs.open(scene, sensor=sensor, level=level, baseline=baseline, nodata=nodata)
+    names = split_names(bands)
+    tree = verbs.open(scene, sensor=sensor, level=level, baseline=baseline, nodata=nodata, bands=names, time=time)
     made = verbs.chips(
-        tree, labels, out, column=column, legend=legend, size=size, stride=stride, block=block, buffer=buffer, seed=seed
+        tree,
+        labels,
+        out,
+        column=column,
+        legend=legend,
+        size=size,
+        stride=stride,
+        block=block,
+        buffer=buffer,
+        seed=seed,
+        drop=room.DropRules(min_valid=min_valid, min_labelled=min_labelled),
     )
     show.say(f"{len(made)} chips of {size} x {size} pixels in {out}")
     _describe(out)
@@ -44,12 +62,13 @@ def cut(
 def show_sheet(
     folder: Folder,
     out: Annotated[Path, typer.Option("--out", "-o", help="Picture to write.")] = Path("chips.png"),
-    count: Annotated[int, typer.Option(help="Number of chips to draw.")] = 24,
+    count: Annotated[int, typer.Option(min=1, help="Number of chips to draw.")] = 24,
 ) -> None:
     """Draw a contact sheet of images and labels."""
     from swath import chips as room
     from swath.cli import show
 
+    check_suffix(out, (".png",))
     room.contact_sheet(room.open(folder), out, count=count)
     show.say(f"contact sheet: {out}")
 
@@ -69,6 +88,7 @@ def _describe(folder: Path) -> None:
     split_path = folder / "split.parquet"
     show.say(f"bands {', '.join(chipset.bands.names)}; classes {', '.join(chipset.classes)}")
     if not split_path.exists():
+        show.say("no split")
         return
     split = types.Split.load(split_path)
     show.table("split", ("name", "chips"), list(split.counts().items()))

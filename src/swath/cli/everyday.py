@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +13,18 @@ PANEL = "Everyday"
 Sensor = Annotated[str | None, typer.Option(help="Sensor: gives names, scale and no-data (see 'swath sensors').")]
 Level = Annotated[str | None, typer.Option(help="Processing level of the sensor.")]
 Baseline = Annotated[str | None, typer.Option(help="Processing baseline, such as 05.09 for Sentinel-2.")]
+Bands = Annotated[str | None, typer.Option(help="Band names in file order, separated by commas: B02,B03,B04.")]
+Time = Annotated[str | None, typer.Option(help="Time of acquisition as ISO text, where the file does not say.")]
 NoData = Annotated[float | None, typer.Option(help="Value that means no data, where the file does not say.")]
+
+
+class Data(StrEnum):
+    """Where data come from, as result rows say it."""
+
+    real = "real"
+    hybrid = "hybrid"
+    simulated = "simulated"
+    fixture = "fixture"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,13 +47,18 @@ def open_scene(
     level: Level = None,
     baseline: Baseline = None,
     nodata: NoData = None,
+    bands: Bands = None,
+    time: Time = None,
     picture: Annotated[Path | None, typer.Option(help="Write a quick look as PNG.")] = None,
 ) -> None:
     """Open a scene and tell what is in it: grids, bands, dates, units, share of valid pixels."""
     from swath import cubes, verbs
     from swath.cli import show
 
-    scene = verbs.open(path, sensor=sensor, level=level, baseline=baseline, nodata=nodata)
+    if picture is not None:
+        check_suffix(picture, (".png",))
+    names = split_names(bands)
+    scene = verbs.open(path, sensor=sensor, level=level, baseline=baseline, nodata=nodata, bands=names, time=time)
     for row in cubes.summary(scene):
         show.table("", ("property", "value"), [(key, value) for key, value in row.items()])
     if picture is not None:
@@ -53,10 +70,10 @@ def train(
     chips: Annotated[Path, typer.Argument(help="Folder made by 'swath chips cut'.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the run; an unfinished run is resumed.")],
     config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML with the training options.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training chips.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training chips.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Chips per step.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of initialisation and data order.")] = 0,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Chips per step.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation and data order.")] = 0,
 ) -> None:
     """Train a model on a chip set. Stopped runs go on exactly where they were."""
     from swath import verbs
@@ -77,18 +94,24 @@ def predict(
     level: Level = None,
     baseline: Baseline = None,
     nodata: NoData = None,
-    tile: Annotated[int, typer.Option(help="Tile size in pixels.")] = 256,
-    overlap: Annotated[int, typer.Option(help="Overlap of tiles in pixels.")] = 64,
+    bands: Bands = None,
+    time: Time = None,
+    tile: Annotated[int, typer.Option(min=1, help="Tile size in pixels.")] = 256,
+    overlap: Annotated[int, typer.Option(min=0, help="Overlap of tiles in pixels.")] = 64,
     confidence: Annotated[bool, typer.Option(help="Also write the probability of the chosen class.")] = True,
     lenient: Annotated[bool, typer.Option(help="Predict where at least one band is valid.")] = False,
 ) -> None:
     """Map a scene: windowed, blended, with no data where there was none. Writes a COG with a QGIS style."""
+    from swath import predict as room
     from swath import verbs
     from swath.cli import show
 
-    tree = verbs.open(scene, sensor=sensor, level=level, baseline=baseline, nodata=nodata)
     outputs = ("class", "confidence") if confidence else ("class",)
-    report = verbs.predict(model, tree, out, tile=tile, overlap=overlap, outputs=outputs, strict=not lenient)
+    predictor = verbs.load(model)
+    room.check_request(predictor, out, tile=tile, overlap=overlap, outputs=outputs, source=scene)
+    names = split_names(bands)
+    tree = verbs.open(scene, sensor=sensor, level=level, baseline=baseline, nodata=nodata, bands=names, time=time)
+    report = verbs.predict(predictor, tree, out, tile=tile, overlap=overlap, outputs=outputs, strict=not lenient)
     for name, path in report.files.items():
         show.say(f"{name}: {path}")
 
@@ -97,13 +120,16 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
     chips: Annotated[Path, typer.Argument(help="Folder of a chip set.")],
     split: Annotated[str, typer.Option(help="Which split to score.")] = "test",
+    data: Annotated[Data, typer.Option(help="What the rows say of the data; chips cannot know.")] = Data.real,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the rows as parquet and CSV here.")] = None,
 ) -> None:
     """Score a model on a chip set, with intervals over chips."""
     from swath import verbs
     from swath.cli import show
 
-    score = verbs.score(model, chips, split=split)
+    if out is not None:
+        check_suffix(out, (".parquet", ""))
+    score = verbs.score(model, chips, split=split, data_kind=data.value)
     rows = [(row.metric, row.class_name or "all", row.value, row.ci_low, row.ci_high) for row in score.rows]
     show.table(f"{split} split", ("metric", "class", "value", "low", "high"), rows)
     if out is not None:
@@ -116,7 +142,7 @@ def evaluate(
 
 
 def serve(
-    folder: Annotated[Path, typer.Argument(help="Folder with layers.json, such as the demo leaves.")] = Path("demo"),
+    folder: Annotated[Path, typer.Argument(help="The folder of the demo, or any maps.")] = Path("demo"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
 ) -> None:
@@ -131,7 +157,7 @@ def run(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder; default runs/SYSTEM.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A smoke of seconds; its scores mean nothing.")] = False,
     evidence: Annotated[bool, typer.Option("--evidence", help="All registered seeds; decides the claims.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of a single run.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of a single run.")] = 0,
 ) -> None:
     """Run a published system: data, model, baselines, score, report."""
     from swath import verbs
@@ -153,7 +179,7 @@ def run(
 
 def claims(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    folder: Annotated[Path, typer.Option(help="Folder of the registrations.")] = Path("claims"),
+    folder: Annotated[Path | None, typer.Option(help="Folder of the registrations; default: the project's.")] = None,
 ) -> None:
     """The ledger: every registered claim and what the evidence says."""
     from swath import judge
@@ -165,6 +191,28 @@ def claims(
         return
     columns = ("system", "name", "measured", "low", "high", "margin", "seeds", "verdict", "data")
     show.table("claims", columns, [[row[column] for column in columns] for row in rows])
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """Names between commas; None stays None."""
+    return None if text is None else [name.strip() for name in text.split(",")]
+
+
+def check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
+    """Refuse a name whose ending says another format than the one written.
+
+    Raises:
+        ConfigError: the suffix is none of ``suffixes``; an empty one among them means that none is needed.
+    """
+    from swath.errors import ConfigError
+
+    if not path.name or path.suffix.lower() not in suffixes:
+        known = " or ".join(suffix or "no suffix" for suffix in suffixes)
+        raise ConfigError(
+            f"The output '{path}' has the suffix '{path.suffix}'",
+            expected=known,
+            remedy=f"write to '{(path if path.name else path / 'output').with_suffix(suffixes[0])}'",
+        )
 
 
 def show_report(report: object) -> None:

@@ -1,4 +1,4 @@
-"""Less frequent commands: demo, doctor, systems, sensors, check."""
+"""Less frequent commands: demo, doctor, systems, sensors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def demo(
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Show the map in the browser afterwards.")] = True,
     port: Annotated[int, typer.Option(help="Port of the map.")] = 8000,
     quick: Annotated[bool, typer.Option("--quick", help="Coarse and short; its scores mean nothing.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the run.")] = 0,
 ) -> None:
     """Map the real Earth: learn land cover on four continents, score it on two others, map the globe, show it."""
     from swath import verbs

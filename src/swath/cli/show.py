@@ -8,17 +8,19 @@ from typing import Any
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; numbers are right-aligned."""
+    """Print a table; numbers are right-aligned, and square brackets are printed as they are."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     rows = [list(row) for row in rows]
-    printed = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    heading = Text(title) if title else None  # plain text would lose what looks like markup, such as swath[planet]
+    printed = Table(title=heading, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for position, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
-        printed.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        printed.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        printed.add_row(*[number(cell) for cell in row])
+        printed.add_row(*[Text(number(cell)) for cell in row])
     Console().print(printed)
 
 

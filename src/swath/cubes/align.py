@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import dask.array as da
@@ -65,8 +65,14 @@ def to_cube(
         scale=[float(value) for node in nodes for value in node["scale_factor"].values],
         offset=[float(value) for node in nodes for value in node["add_offset"].values],
         stored=any(node["data"].attrs.get("unit") == DN for node in nodes),
-        attrs=first.attrs,
+        attrs=first.attrs | _files(node for node, _ in parts),
     )
+
+
+def _files(nodes: Iterable[xr.Dataset]) -> dict[str, str]:
+    """The attribute ``files`` of a cube from several nodes: each file once."""
+    named = [name for node in nodes for name in str(node.attrs.get("files", "")).split(", ") if name]
+    return {"files": ", ".join(dict.fromkeys(named))} if named else {}
 
 
 def _wanted(nodes: dict[str, xr.Dataset], bands: BandSet | Sequence[str] | None) -> list[tuple[xr.Dataset, list[int]]]:

@@ -57,7 +57,7 @@ def band_of_single(path: str, description: str | None, sensor: BandSet | None, n
     raise InputError(
         f"No part of the file name '{Path(path).name}' is a band of the sensor",
         expected=f"one of {', '.join(sensor.names)} between underscores, hyphens or dots, such as SCENE_B04.tif",
-        remedy="rename the file, leave it out of the list, or give bands= with one name per file",
+        remedy="rename the file, leave it out of the list, or give bands= (--bands) with one name per file",
     )
 
 

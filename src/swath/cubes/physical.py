@@ -28,7 +28,7 @@ def to_physical(cube: xr.Dataset | xr.DataTree) -> xr.Dataset:
         is 1 and ``add_offset`` 0. The mask is untouched.
 
     Raises:
-        InputError: the numbers are physical already.
+        InputError: the numbers are physical already, by their unit or by a look at some of them.
     """
     dataset = as_cube(cube)
     if is_physical(dataset):
@@ -37,6 +37,7 @@ def to_physical(cube: xr.Dataset | xr.DataTree) -> xr.Dataset:
             expected="stored numbers (unit DN)",
             remedy="convert once only; cubes.is_physical tells whether it was done",
         )
+    _check_stored(dataset)
     shape = (1, -1, 1, 1)
     scale, offset = (dataset[name].values.reshape(shape) for name in ("scale_factor", "add_offset"))
     stored = lazy(dataset["data"])
@@ -71,6 +72,28 @@ def check_physical(cube: xr.Dataset | xr.DataTree) -> None:
         )
 
 
+def _check_stored(dataset: xr.Dataset) -> None:
+    """Stop where a file of floating-point reflectance was declared to hold stored numbers.
+
+    Stored reflectance runs to thousands; applying the scale to fractions would make all of them nearly the offset.
+    Integer files cannot be meant, and are not read.
+    """
+    small = dataset["scale_factor"].values < _SMALL_SCALE
+    doubtful = np.flatnonzero(small & (dataset["kind"].values == "reflectance"))
+    if dataset["data"].dtype.kind != "f" or not len(doubtful):
+        return
+    values, valid = sample_blocks(dataset.isel(band=doubtful))
+    used = values[valid & np.isfinite(values)]
+    if not used.size or np.abs(used).max() > _LARGEST_REFLECTANCE or (used == np.rint(used)).all():
+        return
+    raise InputError(
+        f"'{dataset.attrs.get('source', 'the cube')}' holds reflectance already: its values run from "
+        f"{used.min():.3g} to {used.max():.3g}, and the sensor's scale and offset would be applied a second time",
+        expected="stored numbers (DN), which run to thousands",
+        remedy="open it without the scaling of the sensor: level='physical' (--level physical)",
+    )
+
+
 def _is_identity(scale: NDArray[Any], offset: NDArray[Any]) -> bool:
     return bool((scale == 1).all() and (offset == 0).all())
 
@@ -92,4 +115,6 @@ def _scale_block(
     return (stored * scale[:, start:stop] + offset[:, start:stop]).astype(np.float32)
 
 
+_SMALL_SCALE = 0.01
+_LARGEST_REFLECTANCE = 2.0
 _META = np.empty((0, 0, 0, 0), dtype=np.float32)

@@ -50,7 +50,8 @@ def open(
 ) -> xr.DataTree:
     """Open a scene without reading its pixels.
 
-    Children are cubes ``(time, band, y, x)``, one per native grid, named ``grid_10m`` and so on.
+    Children are cubes ``(time, band, y, x)``, one per native grid, named ``grid_10m`` and so on. Where several files
+    are stacked, the attribute ``files`` of the scene and of each cube names those that were taken.
 
     Args:
         path: GeoTIFF or COG, NetCDF, Zarr, a folder of single-band files, or a list of files of one date.
@@ -92,7 +93,7 @@ def _from_files(paths: Sequence[str], options: Options, source: str) -> xr.DataT
     layers = [_layer(file, options, when, index if several else None) for index, file in enumerate(files)]
     layers = _native_only(layers) if options.sensor is not None else layers
     _check_unique(layers)
-    attrs = {
+    attrs: dict[str, Any] = {
         "sensor": options.sensor or "",
         "level": options.level or "",
         "baseline": options.baseline or "",
@@ -100,7 +101,15 @@ def _from_files(paths: Sequence[str], options: Options, source: str) -> xr.DataT
         "time_known": int(when is not None),
     }
     moment = EPOCH if when is None else when
-    return tree_of([_stack(group, moment, attrs) for group in _by_grid(layers)], attrs)
+    # Which files were taken is no matter of course: a folder holds more than one thinks, and repeats are left out.
+    groups = [(group, _files_of(group) if len(files) > 1 else {}) for group in _by_grid(layers)]
+    taken = _files_of(layers) if len(files) > 1 else {}
+    return tree_of([_stack(group, moment, attrs | own) for group, own in groups], attrs | taken)
+
+
+def _files_of(layers: Sequence[Layer]) -> dict[str, str]:
+    """The attribute that tells which files were taken."""
+    return {"files": ", ".join(Path(layer.path).name for layer in layers)}
 
 
 def _layer(file: RasterFile, options: Options, when: np.datetime64 | None, index: int | None) -> Layer:

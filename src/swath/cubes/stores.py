@@ -78,7 +78,12 @@ def _open_tree(path: str | Path) -> xr.DataTree:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=xr.SerializationWarning)
-            return xr.open_datatree(path, chunks={}, mask_and_scale=False, decode_coords="all", **engine)
+            try:
+                return xr.open_datatree(path, chunks={}, mask_and_scale=False, decode_coords="all", **engine)
+            except ValueError:
+                # Months and years have no fixed length: the numbers are fine, their times stay unknown.
+                engine["decode_times"] = False
+                return xr.open_datatree(path, chunks={}, mask_and_scale=False, decode_coords="all", **engine)
     except Exception as error:  # HDF5, Zarr and codecs raise unrelated classes
         raise InputError(
             f"'{path}' cannot be read as {'NetCDF' if netcdf else 'Zarr'} "

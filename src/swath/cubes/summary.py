@@ -8,12 +8,15 @@ import numpy as np
 import xarray as xr
 
 from swath import grids
-from swath.cubes.cube import as_cube, geobox_of, nodes_of
+from swath.cubes.cube import DN, as_cube, bands_of, geobox_of, nodes_of
 from swath.cubes.sample import sample_blocks
+from swath.sensors import Band
 
 
 def summary(scene: xr.DataTree | xr.Dataset) -> list[dict[str, str]]:
     """One row per node: node, size, CRS, GSD, bands, dates, unit, share of valid pixels, minimum, mean and maximum.
+
+    Where several files were stacked, a row also names those that were taken.
 
     Share and numbers come from a few blocks spread over the scene, so that large scenes are not read whole. Minimum,
     mean and maximum are over valid numbers, one entry per band, and ``-`` where a band has none.
@@ -31,6 +34,7 @@ def _row(name: str, cube: xr.Dataset) -> dict[str, str]:
         "crs": f"EPSG:{box.crs.epsg}" if box.crs is not None and box.crs.epsg else str(box.crs)[:60],
         "gsd": f"{grids.gsd_m(box):.4g} m",
         "bands": ", ".join(bands),
+        **({"files": str(cube.attrs["files"])} if cube.attrs.get("files") else {}),
         "dates": _dates(cube),
         "unit": _unit(cube),
         "valid": f"{valid.mean():.1%}",
@@ -53,6 +57,17 @@ def _dates(cube: xr.Dataset) -> str:
 
 
 def _unit(cube: xr.Dataset) -> str:
-    unit = str(cube["data"].attrs.get("unit", ""))
-    names = sorted({str(item) for item in cube["band_unit"].values})
-    return f"{unit} (to {', '.join(names)})" if unit == "DN" else ", ".join(names)
+    """Units in words; for stored numbers also what scaling makes of them, where that is known."""
+    bands = bands_of(cube)
+    if cube["data"].attrs.get("unit") != DN:
+        return ", ".join(dict.fromkeys(_quantity(band) or band.unit for band in bands))
+    scaled = dict.fromkeys(quantity for band in bands if (quantity := _quantity(band)))
+    return f"{DN} (scaled to {', '.join(scaled)})" if scaled else DN
+
+
+def _quantity(band: Band) -> str:
+    """What a band measures and its unit, such as ``reflectance`` or ``backscatter in dB``; empty if unknown."""
+    kind = "" if band.kind == "variable" else band.kind.replace("_", " ")
+    if band.unit in ("", "1"):
+        return kind
+    return f"{kind} in {band.unit}" if kind else band.unit

@@ -37,13 +37,15 @@ def rasterise(vectors: Vectors, geobox: GeoBox, *, column: str, legend: Mapping[
         int16 ``(y, x)``, ``IGNORE`` (-100) outside of the polygons.
 
     Raises:
-        InputError: the file cannot be read, has no CRS or no such column, a class is not in the legend, or the
-            polygons lie outside of the grid (both extents are printed).
+        InputError: the file cannot be read, has no CRS or no such column, holds points or lines, a polygon has no
+            class or one that is not in the legend, or the polygons lie outside of the grid (both extents are printed).
         ConfigError: a label does not fit.
     """
     _check_labels(legend)
     table, name = _read(vectors)
     _check_column(table, column, name)
+    _check_polygons(table, name)
+    _check_filled(table, column, name)
     unknown = [(value, count) for value, count in _counts(table[column]) if value not in legend]
     if unknown:
         shown = ", ".join(f"'{value}' ({count} times)" for value, count in unknown)
@@ -74,6 +76,7 @@ def rasterise_ids(vectors: Vectors, geobox: GeoBox) -> xr.DataArray:
         InputError: as ``rasterise``.
     """
     table, name = _read(vectors)
+    _check_polygons(table, name)
     placed = _on_grid(table, geobox, name)
     rows = np.flatnonzero(_usable(table))
     return _array(_burn(placed.geometry, rows, geobox, -1), geobox, {"source": name})
@@ -130,6 +133,26 @@ def _check_column(table: gpd.GeoDataFrame, column: str, name: str) -> None:
             f"'{name}' has no column '{column}'",
             expected=f"one of {', '.join(columns) or 'none: the file has geometries only'}",
             remedy=f"the nearest names are: {nearest(column, columns) or 'none'}",
+        )
+
+
+def _check_polygons(table: gpd.GeoDataFrame, name: str) -> None:
+    types = table.geometry[_usable(table)].geom_type.value_counts()
+    if set(types.index) - {"Polygon", "MultiPolygon"}:
+        raise InputError(
+            f"'{name}' holds " + ", ".join(f"{kind} ({count})" for kind, count in types.items()),
+            expected="polygons only, because a label covers an area",
+            remedy="drop the other geometries, or give them an area first (geopandas: buffer)",
+        )
+
+
+def _check_filled(table: gpd.GeoDataFrame, column: str, name: str) -> None:
+    empty = int(table[column].isna().sum())
+    if empty:
+        raise InputError(
+            f"{empty} polygon{'s have' if empty > 1 else ' has'} no class in column '{column}' of '{name}'",
+            expected="a class for each polygon",
+            remedy="give them one or drop them",
         )
 
 

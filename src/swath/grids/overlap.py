@@ -41,7 +41,7 @@ def overlap(a: GeoBox, b: GeoBox, *, names: tuple[str, str] = ("first grid", "se
         raise InputError(
             f"'{names[0]}' and '{names[1]}' do not overlap: {_extent(a)}; {_extent(b)}",
             expected="two grids that share an area",
-            remedy="check that both show the same place and that their CRS are right",
+            remedy=_remedy((names[0], a), (names[1], b)),
         )
     if crs != crs_a:
         area = shapely.transform(area, _transformation(crs_b, crs_a))
@@ -113,10 +113,28 @@ def _transformation(source: CRS, target: CRS) -> Callable[[NDArray[np.float64]],
 
 def _extent(box: GeoBox) -> str:
     """Extent in its own CRS and in degrees, for people who compare two of them."""
-    own = f"{bounds(box)} in {box.crs}"
+    own = f"{bounds(box)} in {_crs_name(crs_of(box))}"
     if crs_of(box).geographic:
         return own
     lon, lat = to_lonlat(
         box, np.array([0.0, 1.0, 1.0, 0.0]) * box.shape.x, np.array([0.0, 0.0, 1.0, 1.0]) * box.shape.y
     )
     return f"{own} (longitude {lon.min():.3f} to {lon.max():.3f}, latitude {lat.min():.3f} to {lat.max():.3f})"
+
+
+def _crs_name(crs: CRS) -> str:
+    """The EPSG code, else the name; the full text of a CRS fills a screen."""
+    if crs.epsg:
+        return f"EPSG:{crs.epsg}"
+    name = str(crs.proj.name)
+    return "a CRS without a name" if name in ("", "unknown", "unnamed") else f"'{name}'"
+
+
+def _remedy(*named: tuple[str, GeoBox]) -> str:
+    """What to check; grids that count longitudes from 0 to 360 are named, for they are often mistaken."""
+    remedy = "check that both show the same place and that their CRS are right"
+    for name, box in named:
+        extent = box.boundingbox
+        if crs_of(box).geographic and extent.left >= 0.0 and extent.right > 180.0:
+            remedy += f"; '{name}' counts longitudes from 0 to 360"
+    return remedy

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from swath.judge.baselines import ForestOptions, MajorityClass, NearestColour, RandomForest
+from swath.judge.conditions import ledger_folder, require_ledger, same_conditions
+from swath.judge.facts import facts_of
 from swath.judge.ledger import (
     Evidence,
     check_repository,
@@ -14,7 +16,7 @@ from swath.judge.ledger import (
 )
 from swath.judge.pictures import class_map, confusion_picture, contender_bars, map_panels, training_curve
 from swath.judge.pixels import PixelFeatures, PixelSampling
-from swath.judge.registration import load_registration, registration_commit
+from swath.judge.registration import load_registration, registration_commit, require_committed
 from swath.judge.report import write_report
 from swath.judge.resources import Timer, environment, peak_rss_mb
 from swath.judge.score import Score, compare, score, score_map
@@ -42,7 +44,9 @@ __all__ = [
     "decide",
     "decide_all",
     "environment",
+    "facts_of",
     "holm_levels",
+    "ledger_folder",
     "load_registration",
     "map_panels",
     "outcomes",
@@ -51,6 +55,9 @@ __all__ = [
     "peak_rss_mb",
     "read_evidence",
     "registration_commit",
+    "require_committed",
+    "require_ledger",
+    "same_conditions",
     "score",
     "score_map",
     "training_curve",

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from swath.errors import ClaimError, InputError, MissingError, SwathError
 from swath.files import sha256, write_text
 from swath.judge import history
+from swath.judge.conditions import require_ledger
 from swath.judge.registration import load_registration, registration_commit, require_committed
 from swath.judge.table import ResultTable, contender
 from swath.judge.verdict import decide_all
@@ -163,13 +164,17 @@ def outcomes(registration: Path | str) -> tuple[Outcome, ...]:
     return decide_all(claims, ResultTable.load(rows), registered=registered)
 
 
-def claims_table(directory: Path | str) -> list[dict[str, Any]]:
+def claims_table(directory: Path | str | None = None) -> list[dict[str, Any]]:
     """All claims of ``claims/`` with what was measured, one dict each, as ``swath claims --json`` prints them.
+
+    Args:
+        directory: folder of the registrations; that of ``ledger_folder`` by default.
 
     Raises:
         InputError: there is no such directory, or a file in it cannot be read.
+        MissingError: no directory was named and there is no ledger here.
     """
-    folder = Path(directory)
+    folder = require_ledger() if directory is None else Path(directory)
     if not folder.is_dir():
         raise InputError(
             f"There is no directory {folder}", expected="the folder of the registrations", remedy="check the path"

@@ -289,7 +289,9 @@ def _rows(
         )
     labelled, excluded = counts
     share = excluded / labelled if labelled else float("nan")
-    note = f"{excluded} of {labelled} labelled values have no valid prediction"
+    note = "; ".join(
+        part for part in (base.note, f"{excluded} of {labelled} labelled values have no valid prediction") if part
+    )
     rows.append(replace(base, metric="excluded_share", value=share, higher_is_better=False, note=note))
     return rows
 

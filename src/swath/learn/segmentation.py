@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from swath.chips import Augment, ChipLoader, ChipSet, Statistics
-from swath.errors import ConfigError, InputError
+from swath.files import read_yaml
 from swath.learn.checkpoint import load_checkpoint
 from swath.learn.config import FitConfig, parse
 from swath.learn.fit import Validate, fit
@@ -82,7 +81,7 @@ def read_options(
         InputError: there is no such file.
     """
     where = str(config) if isinstance(config, Path | str) else "the options"
-    content = _read_yaml(Path(config)) if isinstance(config, Path | str) else dict(config or {})
+    content = _from_file(Path(config)) if isinstance(config, Path | str) else dict(config or {})
     flags = {"epochs": epochs, "learning_rate": learning_rate}
     given = {name: value for name, value in flags.items() if value is not None}
     if given and isinstance(content, dict):
@@ -183,16 +182,5 @@ def _validation(chipset: ChipSet, ids: list[str], batch_size: int) -> Validate:
     return validate
 
 
-def _read_yaml(path: Path) -> Any:
-    if not path.exists():
-        raise InputError(
-            f"There is no file {path}", expected="a YAML file with training options", remedy="check the path"
-        )
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{path} is not YAML ({' '.join(str(error).split())})",
-            expected="lines such as 'batch_size: 16'",
-            remedy="correct the file",
-        ) from error
+def _from_file(path: Path) -> Any:
+    return read_yaml(path, "a YAML file with training options, such as 'batch_size: 16'") or {}

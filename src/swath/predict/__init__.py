@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from swath.predict.scene import PredictionReport, predict_scene
+from swath.predict.scene import PredictionReport, check_request, predict_scene
 
-__all__ = ["PredictionReport", "predict_scene"]
+__all__ = ["PredictionReport", "check_request", "predict_scene"]

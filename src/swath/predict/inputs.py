@@ -10,7 +10,8 @@ import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from swath import cubes
+from swath import cubes, units
+from swath.cubes.sample import sample_blocks
 from swath.errors import InputError
 from swath.predict.window import Window
 from swath.sensors import BandSet
@@ -25,18 +26,21 @@ class SceneInputs:
         wanted: bands per modality name, as the predictor declares them.
 
     Raises:
-        InputError: a wanted band has no source, or the cube holds stored numbers where physical ones are wanted.
+        InputError: a wanted band has no source, or the cube holds stored numbers where physical ones are wanted,
+            whether it says so or not.
     """
 
     def __init__(self, cube: xr.Dataset, wanted: Mapping[str, BandSet]) -> None:
         source = cubes.bands_of(cube)
         found = {name: source.match(bands).require() for name, bands in wanted.items()}
         self.bands = tuple(sorted({position for positions in found.values() for position in positions}))
-        check_unit(cube.isel(band=list(self.bands)), wanted)
+        chosen = cube.isel(band=list(self.bands))
+        check_unit(chosen, wanted)
         self._wanted = dict(wanted)
         self._positions = {
             name: [self.bands.index(position) for position in positions] for name, positions in found.items()
         }
+        check_wanted(chosen, self._wanted, self._positions)
         order = np.argsort(cube["time"].values, kind="stable")
         self.cube = cube if bool((order == np.arange(len(order))).all()) else cube.isel(time=order)
         self._time = torch.from_numpy(self.cube["time"].values.astype("datetime64[s]").astype(np.int64))
@@ -104,3 +108,33 @@ def check_unit(cube: xr.Dataset, wanted: Mapping[str, BandSet]) -> None:
             remedy="convert it first with cubes.to_physical(cube); name sensor and level when opening the file",
         )
     cubes.check_physical(cube)
+
+
+def check_wanted(cube: xr.Dataset, wanted: Mapping[str, BandSet], positions: Mapping[str, Sequence[int]]) -> None:
+    """Refuse values that cannot be what the predictor wants, where the cube calls its bands something else.
+
+    A file opened without a sensor calls everything a plain variable, so its own declaration tells nothing.
+
+    Args:
+        cube: the cube with the bands in use.
+        wanted: bands per modality name, as the predictor declares them.
+        positions: place in the cube of each of them.
+
+    Raises:
+        InputError: more than 1 % of some sampled valid values cannot be of the kind and unit wanted.
+    """
+    own = cubes.bands_of(cube)
+    doubtful = [
+        (band, position)
+        for name, bands in wanted.items()
+        for band, position in zip(bands, positions[name], strict=True)
+        if units.possible_range(band.kind, band.unit) is not None
+        and (band.kind, units.canonical(band.unit)) != (own[position].kind, units.canonical(own[position].unit))
+    ]
+    if not doubtful:
+        return
+    values, valid = sample_blocks(cube)
+    source = cube.attrs.get("source", "the cube")
+    for band, position in doubtful:
+        what = f"band {own[position].name} of '{source}', which the model takes as {band.name}"
+        units.check_range(values[:, position], valid[:, position], band.unit, band.kind, what)

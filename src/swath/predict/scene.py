@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +31,9 @@ BUDGET = 192 * 2**20
 
 GDAL_CACHE = 64 * 2**20
 """Bytes of GDAL's block cache; its default, 5 % of the machine's memory, would be most of what a prediction takes."""
+
+SUFFIXES = (".tif", ".tiff")
+"""Endings that an output may have."""
 
 _AREA_STEP = 16  # pixels between the places where the areal scale of a projection is evaluated
 
@@ -115,17 +118,19 @@ def predict_scene(
         Files, counts, seconds and areas.
 
     Raises:
-        ConfigError: tile, overlap, batch size, block or outputs out of range, or a task without value per pixel.
+        ConfigError: tile, overlap, batch size, block or outputs out of range, a task without value per pixel, or a
+            name of an output that is no GeoTIFF, a folder, or the scene itself.
         InputError: a wanted band is missing, stored numbers are given for physical ones, or no pixel is valid.
         ContractError: the predictor's answer does not fit.
     """
     began = time.perf_counter()
     cube = cubes.as_cube(cube)
     wanted = layers(predictor.task, predictor.classes, outputs, legend)
+    files = _names(Path(out), wanted)
+    _check_files(files, str(cube.attrs.get("source", "")))
     inputs = SceneInputs(cube, predictor.inputs)
     sweep = _plan(predictor, inputs, tile, overlap, batch_size, block, strict)
     tally, counts = Tally(), _Counts(predictor, inputs.geobox)
-    files = _names(Path(out), wanted)
     with ExitStack() as stack, torch.inference_mode(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE):
         bar = stack.enter_context(_bar(progress))
         job = bar.add_task("predicting", total=sweep.plan.computed)
@@ -150,6 +155,32 @@ def predict_scene(
         pixels=counts.pixels(),
         area_km2=counts.area_km2(),
     )
+
+
+def check_request(
+    predictor: Predictor,
+    out: Path | str,
+    *,
+    tile: int = 256,
+    overlap: int = 64,
+    outputs: Sequence[str] = (),
+    source: Path | str = "",
+) -> None:
+    """Check what ``predict_scene`` is asked for before the scene is opened; arguments as there.
+
+    Args:
+        predictor: the model.
+        out: the file of the first output.
+        tile: pixels of a tile.
+        overlap: pixels that neighbouring tiles share.
+        outputs: names of the outputs.
+        source: file or folder of the scene, which no output may replace.
+
+    Raises:
+        ConfigError: as ``predict_scene``.
+    """
+    Axis(1, tile, overlap)  # checks itself
+    _check_files(_names(Path(out), layers(predictor.task, predictor.classes, outputs, None)), str(source))
 
 
 def _plan(
@@ -248,10 +279,45 @@ def _writer(layer: Layer, path: Path, inputs: SceneInputs) -> cubes.CogWriter:
 
 def _names(out: Path, wanted: Sequence[Layer]) -> dict[str, Path]:
     """The first output takes ``out``, others add their name to its stem."""
+    _check_name(out)
     return {
         layer.name: out if position == 0 else out.with_name(f"{out.stem}_{layer.name}{out.suffix}")
         for position, layer in enumerate(wanted)
     }
+
+
+def _check_files(files: Mapping[str, Path], source: str) -> None:
+    """Refuse names that are no GeoTIFF, lie where a folder is, or would replace what is being read."""
+    scene = Path(source).resolve() if source else None
+    for path in files.values():
+        _check_name(path)
+        for written in (path, path.with_suffix(".qml")):
+            place = written.resolve()
+            if scene is not None and scene.exists() and (_same(place, scene) or place.parent == scene):
+                raise ConfigError(
+                    f"The output '{written}' would replace or join the scene '{source}'",
+                    expected="a file that is no part of the scene",
+                    remedy="choose another name or folder for the map",
+                )
+
+
+def _check_name(path: Path) -> None:
+    if path.is_dir():
+        raise ConfigError(
+            f"The output '{path}' is a folder",
+            expected=f"the name of a file, ending in {' or '.join(SUFFIXES)}",
+            remedy="choose another name",
+        )
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(
+            f"The map was to be written to '{path}', with the suffix '{path.suffix}'",
+            expected=f"a GeoTIFF: {' or '.join(SUFFIXES)}",
+            remedy=f"write to '{path.with_suffix('.tif')}'",
+        )
+
+
+def _same(path: Path, scene: Path) -> bool:
+    return path == scene or (path.exists() and path.samefile(scene))
 
 
 def _bar(show: bool) -> Progress:

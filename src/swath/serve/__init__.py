@@ -1,4 +1,4 @@
-"""Tile server and web map: a directory of rasters with ``layers.json`` becomes a page that one can look at.
+"""Tile server and web map: a directory of rasters, described by ``layers.json`` or by themselves, becomes a page.
 
 Importing this room is light; the web framework is loaded when a server is made.
 """
@@ -15,11 +15,21 @@ from swath.serve.run import free_port, run
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-__all__ = ["Layer", "LayerSet", "LegendEntry", "create_app", "free_port", "read_layers", "run", "write_layers"]
+__all__ = [
+    "Layer",
+    "LayerSet",
+    "LegendEntry",
+    "create_app",
+    "free_port",
+    "layers_of",
+    "read_layers",
+    "run",
+    "write_layers",
+]
 
 
 def create_app(directory: str | os.PathLike[str]) -> FastAPI:
-    """The web application that shows the layers of a directory; for any ASGI server.
+    """The web application that shows the layers of a directory, or one GeoTIFF; for any ASGI server.
 
     Raises:
         InputError: the directory, its ``layers.json`` or a listed raster cannot be used.
@@ -30,3 +40,14 @@ def create_app(directory: str | os.PathLike[str]) -> FastAPI:
     from swath.serve.app import create_app as create
 
     return create(directory)
+
+
+def layers_of(directory: str | os.PathLike[str]) -> tuple[Layer, ...]:
+    """The layers of a directory: those of its ``layers.json``, else what the GeoTIFFs in it say about themselves.
+
+    Raises:
+        InputError: the directory is missing, or its ``layers.json`` cannot be used.
+    """
+    from swath.serve.found import layers_of as found
+
+    return found(directory)

@@ -26,7 +26,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from swath.errors import nearest
-from swath.serve.layers import read_layers
+from swath.serve.found import collection_at
 from swath.serve.tiles import MAX_ZOOM, RasterLayer
 
 STATIC = Path(__file__).parent / "static"
@@ -73,15 +73,18 @@ class PageFiles(StaticFiles):
 
 
 class LayerShelf:
-    """The registered layers of a directory, open for reading."""
+    """The layers of a directory or of one map, open for reading."""
 
-    def __init__(self, directory: Path) -> None:
-        collection = read_layers(directory)
+    def __init__(self, place: str | os.PathLike[str]) -> None:
+        directory, collection = collection_at(place)
         self.title = collection.title
         self._layers = {layer.id: RasterLayer(layer, directory) for layer in collection.layers}
 
     def __iter__(self) -> Iterator[RasterLayer]:
         return iter(self._layers.values())
+
+    def __len__(self) -> int:
+        return len(self._layers)
 
     def __getitem__(self, name: str) -> RasterLayer:
         found = self._layers.get(name)
@@ -97,12 +100,14 @@ class LayerShelf:
 
 
 def create_app(directory: str | os.PathLike[str]) -> FastAPI:
-    """The application for the layers of one directory.
+    """The application for the layers of one directory, or for one GeoTIFF.
+
+    The number of layers is in ``app.state.layers``.
 
     Raises:
         InputError: the directory, its ``layers.json`` or a listed raster cannot be used.
     """
-    shelf = LayerShelf(Path(directory))
+    shelf = LayerShelf(directory)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -111,6 +116,7 @@ def create_app(directory: str | os.PathLike[str]) -> FastAPI:
 
     # The framework's own pages load scripts from elsewhere, so they stay off.
     app = FastAPI(title=shelf.title, docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app.state.layers = len(shelf)
     _add_guards(app)
     _add_page(app)
     _add_descriptions(app, shelf)

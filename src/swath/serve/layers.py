@@ -56,7 +56,7 @@ class Layer(BaseModel):
         attribution: who is to be thanked, as plain text.
         opacity: opacity at the start, 0 to 1.
         visible: whether an overlay is shown at the start; a basemap always is.
-        data: whether the numbers come from real or simulated observations.
+        data: whether the numbers come from real or simulated observations; ``unknown`` shows nothing about it.
         note: one sentence of explanation.
     """
 
@@ -76,7 +76,7 @@ class Layer(BaseModel):
     attribution: str = ""
     opacity: float = Field(default=1.0, ge=0.0, le=1.0)
     visible: bool = True
-    data: Literal["real", "simulated"] = "real"
+    data: Literal["real", "simulated", "unknown"] = "real"
     note: str = ""
 
     @field_validator("path")
@@ -115,7 +115,7 @@ class LayerSet(BaseModel):
 
     schema_version: Literal[1] = 1
     title: str = "swath"
-    layers: tuple[Layer, ...] = ()
+    layers: tuple[Layer, ...]
 
     @model_validator(mode="after")
     def _unique(self) -> LayerSet:
@@ -150,18 +150,8 @@ def read_layers(directory: str | os.PathLike[str]) -> LayerSet:
     """
     root = Path(directory)
     source = root / FILE_NAME
-    if not root.is_dir():
-        raise InputError(
-            f"There is no directory '{root}'",
-            expected=f"a directory with {FILE_NAME} and the rasters it lists",
-            remedy="give the output directory of `swath demo` or of a prediction",
-        )
     if not source.is_file():
-        raise InputError(
-            f"'{root}' holds no {FILE_NAME}",
-            expected=f"a directory with {FILE_NAME} and the rasters it lists",
-            remedy="give the output directory of `swath demo`, or write the file with swath.serve.write_layers",
-        )
+        raise missing_place(root)
     try:
         content = json.loads(source.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -178,6 +168,21 @@ def read_layers(directory: str | os.PathLike[str]) -> LayerSet:
             expected="a file as swath.serve.write_layers writes it",
             remedy="correct the named field or write the file again",
         ) from error
+
+
+def missing_place(root: Path) -> InputError:
+    """The sentence for a directory that is not there or has nothing to show."""
+    if not root.is_dir():
+        return InputError(
+            f"There is no directory '{root}'",
+            expected=f"a directory with {FILE_NAME} and the rasters it lists, or with maps",
+            remedy="give the output directory of `swath demo` or of a prediction",
+        )
+    return InputError(
+        f"'{root}' holds no {FILE_NAME} and no map",
+        expected=f"a directory with {FILE_NAME} and the rasters it lists, or with GeoTIFFs that have a CRS",
+        remedy="give the output directory of `swath demo` or of a prediction",
+    )
 
 
 def raster_path(directory: Path, layer: Layer) -> Path:
@@ -218,6 +223,8 @@ def _first_problem(error: ValidationError, content: Any) -> str:
     if problem["type"] == "extra_forbidden":
         options = LegendEntry if "legend" in where else Layer if where[0] == "layers" else LayerSet
         return f"{named} is unknown; the nearest known field is {nearest(where[-1], options.model_fields, count=1)}"
+    if problem["type"] == "missing":
+        return f"{named} is missing"
     given = problem.get("input")
     shown = f" (given: {given!r})" if isinstance(given, str | int | float) else ""
     return f"{named}: {message}{shown}"

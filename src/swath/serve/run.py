@@ -11,6 +11,7 @@ import webbrowser
 from pathlib import Path
 
 from swath.errors import ConfigError, MissingError, ResourceError, SwathError, require
+from swath.serve.layers import FILE_NAME
 
 VENDOR = Path(__file__).parent / "static" / "vendor"
 
@@ -18,8 +19,9 @@ VENDOR = Path(__file__).parent / "static" / "vendor"
 def run(
     directory: str | os.PathLike[str], *, host: str = "127.0.0.1", port: int = 8000, open_browser: bool = False
 ) -> None:
-    """Serve the layers of a directory until Ctrl-C.
+    """Serve the layers of a directory, or one GeoTIFF, until Ctrl-C.
 
+    A directory without ``layers.json`` shows the maps that lie in it, and a line says how many layers they make.
     Prints one line with the address. Port 0 takes any free port.
 
     Raises:
@@ -43,6 +45,9 @@ def run(
     app = create_app(directory)
     listener = listen(host, port)
     address = url(listener)
+    if not (Path(directory) / FILE_NAME).is_file():
+        count = app.state.layers
+        print(f"Found {count} layer{'s' if count != 1 else ''} in '{directory}'", flush=True)
     # Without start and stop events a second, impatient Ctrl-C has nothing to interrupt halfway.
     settings = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2)
     server = uvicorn.Server(settings)

@@ -99,7 +99,7 @@ class Split:
         """Read a split and compare it with the hash beside it.
 
         Raises:
-            InputError: the table is missing, damaged, or was changed after it was written.
+            InputError: the table or its hash is missing or damaged, or the table was changed after it was written.
         """
         import pandas as pd
 
@@ -124,10 +124,17 @@ class Split:
                 remedy="make the split again",
             )
         stored = path.with_suffix(".hash")
-        if stored.exists() and stored.read_text().strip() != split.hash:
+        if not stored.is_file():
             raise InputError(
-                f"The split {path} has the hash {split.hash}, not {stored.read_text().strip()} as written",
+                f"The split {path} was written without its hash or the hash was deleted",
+                expected=f"{stored.name} beside the table",
+                remedy="make the split again; Split(table).save(path) writes both",
+            )
+        written = stored.read_text(encoding="utf-8", errors="replace").strip()
+        if written != split.hash:
+            raise InputError(
+                f"The split {path} has the hash {split.hash}, not {written} as written",
                 expected="a table that nobody edited",
-                remedy="make the split again, or delete the .hash file if the edit was on purpose",
+                remedy="make the split again; Split(table).save(path) writes an edit that was on purpose",
             )
         return split

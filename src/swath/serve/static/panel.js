@@ -42,10 +42,10 @@ function card(layer, state, actions, explained) {
   const head = make('div', { className: 'head' },
     make('label', { htmlFor: box.id }, box, make('span', { textContent: layer.title })),
     ...(pinned ? [make('span', { className: 'tag', textContent: sideOf(layer, state) })] : []),
-    make('span', {
+    ...(layer.data === 'unknown' ? [] : [make('span', {
       className: `tag ${layer.data}`, textContent: `data: ${layer.data}`,
       title: layer.data === 'real' ? 'From real observations' : 'From simulated observations',
-    }));
+    })]));
   const article = make('article', { className: on ? 'card on' : 'card' }, head);
   article.dataset.layer = layer.id;
   if (!on) return article;

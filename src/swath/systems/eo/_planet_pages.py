@@ -14,12 +14,14 @@ import xarray as xr
 from swath import cubes, judge
 from swath.chips import ChipSet
 from swath.cubes import Legend
+from swath.files import make_folder
 from swath.judge import Score
 from swath.predict import PredictionReport
 from swath.serve import Layer, LegendEntry, write_layers
 from swath.types import IGNORE, Picture, Split
 
 EXTENT = (-180.0, 180.0, -90.0, 90.0)
+DEGREE_KM = 40_008 / 360  # of a meridian
 SHOWN = 3  # every third cell of the globe is drawn in the report
 CREDIT = "NASA Blue Marble; MODIS MCD12C1; swath"
 
@@ -33,8 +35,7 @@ def draw(out: Path, labels: xr.DataArray, chipset: ChipSet, scores: Mapping[str,
         chipset: gives classes and colours.
         scores: score of each contender.
     """
-    folder = out / "pictures"
-    folder.mkdir(exist_ok=True)
+    folder = make_folder(out / "pictures")
     legend = chipset.legend
     colours = [entry.colour for entry in legend]
     with rasterio.open(out / "prediction.tif") as raster:
@@ -49,7 +50,7 @@ def draw(out: Path, labels: xr.DataArray, chipset: ChipSet, scores: Mapping[str,
                 shown, legend.names, folder / "prediction.png", colours=colours, title="predicted", extent=EXTENT
             ),
             "Land cover as the U-Net maps it, on labelled land. Learned on Africa, Asia, Europe and Oceania; the "
-            "Americas were never seen. Real data, cells of about ten kilometres.",
+            f"Americas were never seen. Real data, {cells(labels)}.",
         ),
         Picture(
             judge.class_map(
@@ -60,7 +61,8 @@ def draw(out: Path, labels: xr.DataArray, chipset: ChipSet, scores: Mapping[str,
                 title="MODIS IGBP 2019, seven classes",
                 extent=EXTENT,
             ),
-            "The labels: MODIS land cover. Water and towns are ignored, Antarctica and Greenland are left out.",
+            f"The labels: MODIS land cover, {cells(labels)}. Water and towns are ignored, Antarctica and Greenland are "
+            "left out.",
         ),
         Picture(
             judge.contender_bars(
@@ -83,6 +85,12 @@ def draw(out: Path, labels: xr.DataArray, chipset: ChipSet, scores: Mapping[str,
         ),
     ]
     return tuple(made)
+
+
+def cells(labels: xr.DataArray) -> str:
+    """The size of the cells in words."""
+    degrees = abs(float(labels.odc.geobox.affine.e))
+    return f"{degrees:g}-degree cells ({degrees * DEGREE_KM:.0f} km from north to south)"
 
 
 def notes(split: Split, maps: PredictionReport, seed: int) -> tuple[str, ...]:

@@ -35,19 +35,20 @@ from pydantic import BaseModel, ConfigDict
 from swath import chips, judge, learn, predict
 from swath.chips import ChipLoader, ChipSet, DropRules, Statistics
 from swath.errors import ConfigError
-from swath.files import write_text
+from swath.files import make_folder, write_text
 from swath.judge import ForestOptions, MajorityClass, NearestColour, PixelSampling, RandomForest, ResultTable, Score
 from swath.learn import FitConfig, SegmentationTask, TrainOptions
 from swath.learn.segmentation import AugmentOptions, NetworkOptions
 from swath.sources import planet
 from swath.systems.eo import _planet_pages as pages
+from swath.systems.eo import _runs
+from swath.systems.eo._planet_chips import chips_of, planet_hash
 from swath.types import IGNORE, Batch, DataKind, Outcome, Predictor, Report, ResultRow, Split
 
 SLUG = "planet_land_cover"
 TITLE = "Land cover of the real Earth, scored on continents never seen"
 TIER = "supported"
 DATA: DataKind = "real"
-REGISTRATION = Path("claims") / f"{SLUG}.toml"
 COLOURS = ("red", "green", "blue")
 EXCLUDED = ("none", "Antarctica", "Greenland")
 
@@ -128,11 +129,12 @@ def run(config: Config, out: Path, seed: int = 0) -> Report:
         seed: seed of initialisation, data order, validation blocks and forest.
 
     Raises:
-        ConfigError: ``out`` holds a run with other options.
+        ConfigError: ``out`` holds a run with other options, or is a file.
+        ResourceError: ``out`` cannot be written to.
         MissingError: the data of the planet are not installed.
     """
     timer = judge.Timer()
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     data = prepare(config, out)
     split = split_of(config, data.chipset, seed)
     model = train(config, data.chipset, split, out / "model", seed=seed, progress=True)
@@ -159,9 +161,9 @@ def run(config: Config, out: Path, seed: int = 0) -> Report:
         peak_rss_mb=judge.peak_rss_mb(),
         pictures=pictures,
         files=maps.files,
-        notes=pages.notes(split, maps, seed),
+        notes=(*_runs.quick_note(config), *_no_ledger(), *pages.notes(split, maps, seed)),
     )
-    judge.write_report(report, out, command="swath demo")
+    judge.write_report(report, out, command=_runs.command(SLUG, config, seed, verb="swath demo"))
     return report
 
 
@@ -169,17 +171,21 @@ def evidence(out: Path) -> Report:
     """All registered seeds, resumable per seed; writes the evidence beside the registration.
 
     Raises:
-        ClaimError: the registration is not committed, or was changed while measuring.
+        ClaimError: the registration is not committed, was changed while measuring, or ``out`` holds seeds that were
+            measured under another registration, code or data.
+        MissingError: there is no ledger here.
     """
     timer, config = judge.Timer(), Config()
-    started_at = judge.registration_commit(REGISTRATION)
-    claims = judge.load_registration(REGISTRATION)
-    out.mkdir(parents=True, exist_ok=True)
+    registration = judge.require_ledger() / f"{SLUG}.toml"
+    claims = judge.load_registration(registration)
+    started_at = judge.require_committed(registration)
+    make_folder(out)
     data = prepare(config, out)
+    judge.same_conditions(registration, out, data_hash=data.chipset.fingerprint[:12])
     rows: list[ResultRow] = []
     for seed in claims[0].seeds:
         rows += _seed_rows(config, data, out / f"seed_{seed}", seed)
-    judge.write_evidence(REGISTRATION, rows, data_hash=data.chipset.fingerprint[:12], started_at=started_at)
+    judge.write_evidence(registration, rows, data_hash=data.chipset.fingerprint[:12], started_at=started_at)
     report = Report(
         system=SLUG,
         title=TITLE,
@@ -221,11 +227,10 @@ def prepare(config: Config, out: Path) -> Prepared:
     never = np.isin(continents.values, [planet.CONTINENTS.mapping()[name] for name in EXCLUDED])
     cover = planet.labels(folder, "land_cover")
     labels = cover.copy(data=np.where(never, IGNORE, planet.coarse_land_cover(cover.values)).astype(np.int16))
-    if (out / "chips" / "chips.json").exists():
-        chipset = chips.open(out / "chips")
-    else:
-        continents.attrs["legend"] = planet.CONTINENTS
-        chipset = chips.cut(
+    continents.attrs["legend"] = planet.CONTINENTS
+
+    def cut() -> ChipSet:
+        return chips.cut(
             cube,
             labels,
             out / "chips",
@@ -235,7 +240,8 @@ def prepare(config: Config, out: Path) -> Prepared:
             drop=DropRules(min_valid=0.05),
             groups=continents,
         )
-    return Prepared(folder, cube, labels, chipset)
+
+    return Prepared(folder, cube, labels, chips_of(planet_hash(folder), out, cut))
 
 
 def split_of(config: Config, chipset: ChipSet, seed: int) -> Split:
@@ -265,7 +271,7 @@ def train(
     config: Config, chipset: ChipSet, split: Split, out: Path, *, seed: int, progress: bool = True
 ) -> SegmentationTask:
     """The U-Net; the split and the statistics that it used lie beside it."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     split.save(out / "split.parquet")
     statistics: Statistics = chips.statistics(chipset, split)
     statistics.save(out / "statistics.json")
@@ -303,7 +309,7 @@ def score(config: Config, data: Prepared, split: Split, name: str, contender: Pr
         data_kind=DATA,
         split="test",
         protocol="continents held out",
-        bands=",".join(data.chipset.bands.names),
+        bands=",".join(band for bands in contender.inputs.values() for band in bands.names),
         backbone=name,
         seed=seed,
         n_train=len(split.ids("train")),
@@ -315,8 +321,23 @@ def score(config: Config, data: Prepared, split: Split, name: str, contender: Pr
 
 
 def ledger() -> tuple[Outcome, ...]:
-    """The claims as the ledger has them; none outside a checkout of the project."""
-    return judge.outcomes(REGISTRATION) if REGISTRATION.exists() else ()
+    """The claims as the ledger has them; none where there is no ledger."""
+    registration = _registration()
+    return () if registration is None else judge.outcomes(registration)
+
+
+def _no_ledger() -> tuple[str, ...]:
+    """A note where the report has no claims."""
+    if _registration() is not None:
+        return ()
+    note = f"No claims are shown: the ledger lies in the repository of swath (claims/{SLUG}.toml), and none is here."
+    return (note,)
+
+
+def _registration() -> Path | None:
+    folder = judge.ledger_folder()
+    path = None if folder is None else folder / f"{SLUG}.toml"
+    return path if path is not None and path.is_file() else None
 
 
 def _batches(chipset: ChipSet, ids: list[str]) -> Iterator[Batch]:

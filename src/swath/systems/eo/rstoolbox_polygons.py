@@ -24,12 +24,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from swath import chips, cubes, judge, rng
 from swath.errors import InputError
+from swath.files import make_folder
 from swath.judge import Score
 from swath.learn import FitConfig, TrainOptions
 from swath.learn.segmentation import AugmentOptions, NetworkOptions
 from swath.serve import write_layers
 from swath.sources.published import rstoolbox
 from swath.sources.published.rstoolbox import COLUMN, Place
+from swath.systems.eo import _runs
 from swath.systems.eo import _scene_parts as parts
 from swath.types import IGNORE, DataKind, Picture, Report, ResultRow, Split
 
@@ -110,7 +112,7 @@ def run(config: Config, out: Path, seed: int = 0) -> Report:
         InputError: a file is missing or damaged, or a class has fewer than two polygons.
     """
     timer = judge.Timer()
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     fake = rstoolbox.write_fake if config.miniature else None
     root, kind = parts.data_folder(config.root, rstoolbox.NAME, out, write_fake=fake)
     places = [place for place in rstoolbox.open(root) if place.id in config.places]
@@ -132,9 +134,9 @@ def run(config: Config, out: Path, seed: int = 0) -> Report:
         peak_rss_mb=judge.peak_rss_mb(),
         pictures=(overview, *(picture for each in done.values() for picture in each.pictures)),
         files={f"{name} {what}": path for name, each in done.items() for what, path in each.files.items()},
-        notes=(f"{parts.KINDS[kind]} Seed {seed}.", *(each.note for each in done.values())),
+        notes=(f"{parts.KINDS[kind]} Seed {seed}.", *_runs.quick_note(config), *(each.note for each in done.values())),
     )
-    judge.write_report(report, out)
+    judge.write_report(report, out, command=_runs.command(SLUG, config, seed))
     return report
 
 
@@ -149,7 +151,7 @@ def evidence(out: Path) -> Report:
 
 def map_place(config: Config, place: Place, out: Path, *, seed: int, kind: DataKind) -> Mapped:
     """Split the polygons of one scene, learn from one part, map the scene, score on the other part."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     cube = cubes.to_physical(cubes.to_cube(place.scene())).compute()
     labels, numbers = place.labels(), place.polygon_numbers().values
     split = split_polygons(place.polygons(), numbers, test_share=config.test_share, seed=seed)

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from swath import chips, cubes, judge
 from swath.errors import ConfigError, InputError, nearest
+from swath.files import make_folder
 from swath.judge import Score
 from swath.learn import FitConfig, TrainOptions
 from swath.learn.segmentation import AugmentOptions, NetworkOptions
@@ -32,6 +33,7 @@ from swath.serve import write_layers
 from swath.sources.published import sen1floods11
 from swath.sources.published.common import one_cube
 from swath.sources.published.sen1floods11 import LEGEND, Chip
+from swath.systems.eo import _runs
 from swath.systems.eo import _scene_parts as parts
 from swath.types import DataKind, Picture, Report, ResultRow
 
@@ -145,7 +147,7 @@ def run(config: Config, out: Path, seed: int = 0) -> Report:
         ConfigError: the halves are smaller than a training window.
     """
     timer = judge.Timer()
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     fake = sen1floods11.write_fake if config.miniature else None
     root, kind = parts.data_folder(config.root, FOLDER, out, write_fake=fake)
     chip = choose(sen1floods11.open(root), config.chip)
@@ -172,13 +174,14 @@ def run(config: Config, out: Path, seed: int = 0) -> Report:
         notes=(
             f"{parts.KINDS[kind]} Seed {seed}. Learned on the {config.train_on} half of {chip.id}, scored on the "
             f"other; {config.buffer} pixels between them play no part.",
+            *_runs.quick_note(config),
             f"Intervals are over blocks of {config.block} x {config.block} pixels of one flood on one day; "
             "neighbouring blocks are alike, so the intervals are rather too narrow.",
             *gaps,
             "Web map: swath serve FOLDER",
         ),
     )
-    judge.write_report(report, out)
+    judge.write_report(report, out, command=_runs.command(SLUG, config, seed))
     return report
 
 
