@@ -92,7 +92,7 @@ def check_line(line: str, *, complete: bool) -> None:
 
 def check_make(line: str, words: Sequence[str]) -> None:
     targets = set(re.findall(r"^([a-z][\w-]*):", MAKEFILE, re.MULTILINE))
-    variables = set(re.findall(r"^([A-Z]+) *[?:]?=", MAKEFILE, re.MULTILINE))
+    variables = set(re.findall(r"^([A-Z_]+) *[?:]?=", MAKEFILE, re.MULTILINE))
     for word in words:
         name, _, value = word.partition("=")
         known = variables if value else targets
