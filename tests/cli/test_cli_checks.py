@@ -13,7 +13,7 @@ from cli_scenes import BANDS, CUT, SENSOR, Run, write_polygons
 from swath.files import sha256
 
 
-def fails(result: tuple[int, str, str], *parts: str) -> None:
+def assert_fails(result: tuple[int, str, str], *parts: str) -> None:
     code, _, err = result
     text = " ".join(err.split())
     assert code == 2, text
@@ -62,10 +62,12 @@ def test_a_map_never_replaces_the_scene(swath: Run, scene: Path, model: Path, tm
     (tmp_path / "link.tif").symlink_to(scene)
     (tmp_path / "hard.tif").hardlink_to(scene)
     for out in (scene, tmp_path / "link.tif", tmp_path / "hard.tif", tmp_path / "model" / ".." / "scene.tif"):
-        fails(swath("predict", model, scene, "-o", out, *SENSOR), "would replace", "scene.tif")
+        assert_fails(swath("predict", model, scene, "-o", out, *SENSOR), "would replace", "scene.tif")
         assert sha256(scene) == before
     sibling = scene.rename(tmp_path / "map_confidence.tif")
-    fails(swath("predict", model, sibling, "-o", tmp_path / "map.tif", *SENSOR), "map_confidence.tif", "would replace")
+    assert_fails(
+        swath("predict", model, sibling, "-o", tmp_path / "map.tif", *SENSOR), "map_confidence.tif", "would replace"
+    )
     assert sha256(sibling) == before
     assert not (tmp_path / "map.tif").exists()
 
@@ -73,27 +75,27 @@ def test_a_map_never_replaces_the_scene(swath: Run, scene: Path, model: Path, tm
 def test_a_map_never_joins_a_folder_of_bands(swath: Run, scene: Path, model: Path, tmp_path: Path) -> None:
     (tmp_path / "bands").mkdir()
     inside = scene.rename(tmp_path / "bands" / "scene.tif")
-    fails(swath("predict", model, inside.parent, "-o", inside.parent / "map.tif", *SENSOR), "join the scene")
+    assert_fails(swath("predict", model, inside.parent, "-o", inside.parent / "map.tif", *SENSOR), "join the scene")
 
 
 def test_the_request_is_checked_before_the_scene_is_opened(swath: Run, model: Path, tmp_path: Path) -> None:
     absent = tmp_path / "absent.tif"
-    fails(swath("predict", tmp_path / "no_model", absent, "-o", tmp_path / "m.tif"), "no_model")
-    fails(swath("predict", model, absent, "-o", tmp_path / "m.tif", "--tile", 8, "--overlap", 5), "overlap is 5")
-    fails(swath("predict", model, absent, "-o", tmp_path / "m.png"), "'.png'", "m.tif")
-    fails(swath("predict", model, absent, "-o", tmp_path / "m"), "suffix ''", "m.tif")
+    assert_fails(swath("predict", tmp_path / "no_model", absent, "-o", tmp_path / "m.tif"), "no_model")
+    assert_fails(swath("predict", model, absent, "-o", tmp_path / "m.tif", "--tile", 8, "--overlap", 5), "overlap is 5")
+    assert_fails(swath("predict", model, absent, "-o", tmp_path / "m.png"), "'.png'", "m.tif")
+    assert_fails(swath("predict", model, absent, "-o", tmp_path / "m"), "suffix ''", "m.tif")
     for folder in (model, ".", ".."):
-        fails(swath("predict", model, absent, "-o", folder), "is a folder")
+        assert_fails(swath("predict", model, absent, "-o", folder), "is a folder")
     (tmp_path / "folder.tif").mkdir()
-    fails(swath("predict", model, absent, "-o", tmp_path / "folder.tif"), "is a folder")
-    fails(swath("predict", model, absent, "-o", tmp_path / "m.tif"), "absent.tif")
+    assert_fails(swath("predict", model, absent, "-o", tmp_path / "folder.tif"), "is a folder")
+    assert_fails(swath("predict", model, absent, "-o", tmp_path / "m.tif"), "absent.tif")
 
 
 def test_stored_numbers_without_a_sensor_are_not_reflectance(
     swath: Run, scene: Path, model: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "m.tif"
-    fails(swath("predict", model, scene, "-o", out), "B02", "reflectance", "--sensor", "--level", "--baseline")
+    assert_fails(swath("predict", model, scene, "-o", out), "B02", "reflectance", "--sensor", "--level", "--baseline")
     assert not out.exists()
     assert swath("predict", model, scene, "-o", out, *SENSOR, "--tile", 64, "--overlap", 0)[0] == 0
 
@@ -105,7 +107,7 @@ def test_reflectance_is_not_scaled_again(
     cut = ("chips", "cut", reflectance, "-l", polygons, "-o", chips, *CUT)
     predict = ("predict", model, reflectance, "-o", out, "--tile", 64, "--overlap", 0)
     for command in (cut, predict):
-        fails(swath(*command, *SENSOR), "holds reflectance already", "--level physical")
+        assert_fails(swath(*command, *SENSOR), "holds reflectance already", "--level physical")
     assert not chips.exists() and not out.exists()
     physical = ("--sensor", "sentinel2_l2a", "--level", "physical")
     for command in (cut, predict):
@@ -132,10 +134,10 @@ def test_a_split_that_fails_leaves_the_old_chips(swath: Run, scene: Path, polygo
     before = {path.relative_to(out): sha256(path) for path in out.rglob("*") if path.is_file()}
     entries = sorted(path.name for path in tmp_path.iterdir())
     one_block = ("--column", "cover", "--size", 16, "--block", 100)
-    fails(swath("chips", "cut", scene, "-l", polygons, "-o", out, *one_block, *SENSOR), "blocks")
+    assert_fails(swath("chips", "cut", scene, "-l", polygons, "-o", out, *one_block, *SENSOR), "blocks")
     assert {path.relative_to(out): sha256(path) for path in out.rglob("*") if path.is_file()} == before
     assert sorted(path.name for path in tmp_path.iterdir()) == entries
-    fails(swath("chips", "cut", scene, "-l", polygons, "-o", tmp_path / "new", *one_block, *SENSOR), "blocks")
+    assert_fails(swath("chips", "cut", scene, "-l", polygons, "-o", tmp_path / "new", *one_block, *SENSOR), "blocks")
     assert sorted(path.name for path in tmp_path.iterdir()) == entries
 
 
@@ -165,7 +167,7 @@ def test_legends(
     legend = tmp_path / "legend.yaml"
     legend.mkdir() if content is None else legend.write_bytes(content)
     arguments = ("-l", raster_labels, "--legend", legend, "-o", tmp_path / "chips", "--size", 16, *SENSOR)
-    fails(swath("chips", "cut", scene, *arguments), "legend.yaml", part)
+    assert_fails(swath("chips", "cut", scene, *arguments), "legend.yaml", part)
     assert not (tmp_path / "chips").exists()
 
 
@@ -176,8 +178,8 @@ def test_options_that_the_labels_do_not_use(
     legend.write_text("1: forest\n2: field\n")
     out = ("-o", tmp_path / "chips", *SENSOR)
     both = ("--column", "cover", "--legend", legend)
-    fails(swath("chips", "cut", scene, "-l", polygons, *both, *out), "leave out --legend")
-    fails(swath("chips", "cut", scene, "-l", raster_labels, *both, *out), "leave out --column")
+    assert_fails(swath("chips", "cut", scene, "-l", polygons, *both, *out), "leave out --legend")
+    assert_fails(swath("chips", "cut", scene, "-l", raster_labels, *both, *out), "leave out --column")
 
 
 @pytest.mark.parametrize(
@@ -206,18 +208,18 @@ def test_numbers_out_of_range_are_named(arguments: tuple[object, ...], swath: Ru
 
 
 def test_suffixes_say_what_is_written(swath: Run, scene: Path, model: Path, tmp_path: Path) -> None:
-    fails(swath("evaluate", model, tmp_path, "-o", tmp_path / "rows.csv"), "'.csv'", ".parquet or no suffix")
-    fails(swath("evaluate", model, tmp_path, "-o", "."), "output.parquet")
-    fails(swath("chips", "show", tmp_path, "-o", tmp_path / "sheet"), "sheet.png")
-    fails(swath("open", scene, "--picture", tmp_path / "look.tif"), "look.png")
+    assert_fails(swath("evaluate", model, tmp_path, "-o", tmp_path / "rows.csv"), "'.csv'", ".parquet or no suffix")
+    assert_fails(swath("evaluate", model, tmp_path, "-o", "."), "output.parquet")
+    assert_fails(swath("chips", "show", tmp_path, "-o", tmp_path / "sheet"), "sheet.png")
+    assert_fails(swath("open", scene, "--picture", tmp_path / "look.tif"), "look.png")
 
 
 def test_a_run_does_not_begin_among_other_things(swath: Run, scene: Path, polygons: Path, tmp_path: Path) -> None:
     chips = tmp_path / "chips"
     assert swath("chips", "cut", scene, "-l", polygons, "-o", chips, *CUT, *SENSOR)[0] == 0
     entries = sorted(path.name for path in chips.iterdir())
-    fails(swath("train", chips, "-o", chips, "--epochs", 1), "chips.json", "no run")
-    fails(swath("train", chips, "-o", scene, "--epochs", 1), "is a file")
+    assert_fails(swath("train", chips, "-o", chips, "--epochs", 1), "chips.json", "no run")
+    assert_fails(swath("train", chips, "-o", scene, "--epochs", 1), "is a file")
     assert sorted(path.name for path in chips.iterdir()) == entries
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -55,12 +56,9 @@ def run(
     if open_browser:
         # The socket listens already, so a browser that is faster than the server only waits.
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-    try:
+    # uvicorn raises the interruption again after a clean shutdown
+    with contextlib.closing(listener), contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
-    except KeyboardInterrupt:
-        pass  # uvicorn raises it again after a clean shutdown
-    finally:
-        listener.close()
     print("Stopped.", file=sys.stderr, flush=True)
 
 

@@ -17,7 +17,7 @@ mask.
 
 The U-Net normalises every pixel over its channels (``norm = channel``). Group normalisation, the usual choice, divides
 by statistics of the chip and so hides how bright a whole chip is, which is what tells a desert from a forest (mIoU 0.29
-against 0.33 with Africa left out, one seed).
+against 0.33 with Africa left out, one seed of a prototype that is not kept here).
 """
 
 from __future__ import annotations
