@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from swath import cubes
 from swath.errors import ConfigError, ContractError, InputError
 from swath.predict import check_request, predict_scene
+from swath.predict.fields import groups_of, most_probable
 from swath.predict.inputs import SceneInputs
-from swath.predict.layers import most_probable
 from swath.predict.scene import window_area_m2
 from swath.predict.sweep import Sweep, Tally
 from swath.predict.tiles import Axis, Plan
@@ -74,13 +74,14 @@ def in_memory(
     inputs = SceneInputs(cube, predictor.inputs)
     height, width = inputs.geobox.shape
     plan = Plan(Axis(height, tile, overlap), Axis(width, tile, overlap, wrap), *block)
-    fields = max(1, len(predictor.classes))
+    groups = tuple(groups_of(predictor).values())
+    fields = sum(len(group.bands) for group in groups)
     out, valid, tally = np.full((fields, height, width), np.nan), np.zeros((height, width), dtype=bool), Tally()
-    for done in Sweep(predictor, inputs, plan, fields, batch_size, strict, 10**8).run(tally, lambda tiles: None):
+    for done in Sweep(predictor, inputs, plan, groups, batch_size, strict, 10**8).run(tally, lambda tiles: None):
         here = (slice(*done.block.rows), slice(*done.block.columns))
         valid[here] = done.valid
         if done.fields is not None:
-            out[:, *here] = np.where(done.valid, done.fields, np.nan)
+            out[:, *here] = np.where(done.valid, done.fields.values, np.nan)
     return out, valid, tally
 
 

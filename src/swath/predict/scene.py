@@ -20,8 +20,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from swath import cubes, grids
 from swath.errors import ConfigError, ContractError, InputError
+from swath.predict.fields import CLASS_TASKS, Group
 from swath.predict.inputs import SceneInputs, part_of
-from swath.predict.layers import CLASS_TASKS, Layer, layers, most_probable
+from swath.predict.layers import Layer, groups_for, layers
 from swath.predict.sweep import Finished, Sweep, Tally
 from swath.predict.tiles import Axis, Plan, block_shape
 from swath.types import Predictor
@@ -125,11 +126,11 @@ def predict_scene(
     """
     began = time.perf_counter()
     cube = cubes.as_cube(cube)
-    wanted = layers(predictor.task, predictor.classes, outputs, legend)
+    wanted = layers(predictor, outputs, legend)
     files = _names(Path(out), wanted)
     _check_files(files, str(cube.attrs.get("source", "")))
     inputs = SceneInputs(cube, predictor.inputs)
-    sweep = _plan(predictor, inputs, tile, overlap, batch_size, block, strict)
+    sweep = _plan(predictor, inputs, groups_for(predictor, wanted), tile, overlap, batch_size, block, strict)
     tally, counts = Tally(), _Counts(predictor, inputs.geobox)
     with ExitStack() as stack, torch.inference_mode(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE):
         bar = stack.enter_context(_bar(progress))
@@ -180,24 +181,31 @@ def check_request(
         ConfigError: as ``predict_scene``.
     """
     Axis(1, tile, overlap)  # checks itself
-    _check_files(_names(Path(out), layers(predictor.task, predictor.classes, outputs, None)), str(source))
+    _check_files(_names(Path(out), layers(predictor, outputs, None)), str(source))
 
 
 def _plan(
-    predictor: Predictor, inputs: SceneInputs, tile: int, overlap: int, batch_size: int, block: int, strict: bool
+    predictor: Predictor,
+    inputs: SceneInputs,
+    groups: tuple[Group, ...],
+    tile: int,
+    overlap: int,
+    batch_size: int,
+    block: int,
+    strict: bool,
 ) -> Sweep:
     """Lattice, super-blocks and batches that fit the budget."""
     for name, value in (("batch_size", batch_size), ("block", block)):
         if value < 1:
             raise ConfigError(f"'{name}' is {value}", expected="at least 1", remedy="leave it at its default")
-    fields = max(1, len(predictor.classes))
+    fields = sum(len(group.bands) for group in groups)
     height, width = (int(size) for size in inputs.geobox.shape)
     rows = Axis(height, tile, overlap)
     columns = Axis(width, tile, overlap, periodic=grids.is_global(inputs.geobox))
     channels = inputs.dates * len(inputs.bands)
     shape = block_shape(block, tile, layers=fields + 1, channels=channels, budget=BUDGET)
     most = max(1, BUDGET // (4 * tile * tile * max(fields, channels)))
-    return Sweep(predictor, inputs, Plan(rows, columns, *shape), fields, min(batch_size, most), strict, BUDGET)
+    return Sweep(predictor, inputs, Plan(rows, columns, *shape), groups, min(batch_size, most), strict, BUDGET)
 
 
 class _Counts:
@@ -211,12 +219,12 @@ class _Counts:
         self._area = np.zeros(len(self.classes), dtype=np.float64)
         self._has_area = True
 
-    def add(self, finished: Finished, labels: NDArray[np.int64]) -> None:
-        """Count one finished window; ``labels`` (y, x) are class positions."""
+    def add(self, finished: Finished) -> None:
+        """Count one finished window."""
         self.valid += int(finished.valid.sum())
-        if not self.classes:
+        if not self.classes or finished.fields is None:
             return
-        used = labels[finished.valid]
+        used = finished.fields.labels[finished.valid]
         self._pixels += np.bincount(used, minlength=len(self.classes))
         try:
             area = window_area_m2(self._geobox, finished.block.rows, finished.block.columns)
@@ -254,12 +262,9 @@ def window_area_m2(geobox: GeoBox, rows: tuple[int, int], columns: tuple[int, in
 def _write(finished: Finished, wanted: Sequence[Layer], sinks: Sequence[cubes.CogWriter], counts: _Counts) -> None:
     if finished.fields is None:
         return  # the writer leaves no-data where nothing was written
-    labels = most_probable(finished.fields)
-    counts.add(finished, labels)
+    counts.add(finished)
     for layer, sink in zip(wanted, sinks, strict=True):
-        sink.write(
-            layer.encode(finished.fields, labels, finished.valid), finished.block.rows[0], finished.block.columns[0]
-        )
+        sink.write(layer.encode(finished.fields, finished.valid), finished.block.rows[0], finished.block.columns[0])
 
 
 def _writer(layer: Layer, path: Path, inputs: SceneInputs) -> cubes.CogWriter:

@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from swath.errors import ContractError
 from swath.predict.blend import Canvas, Floats, Mask
+from swath.predict.fields import Fields, Group, stack
 from swath.predict.inputs import SceneInputs
-from swath.predict.layers import CLASS_TASKS
 from swath.predict.tiles import Block, Plan
 from swath.predict.window import WindowReader
-from swath.types import Batch, Prediction, Predictor
+from swath.types import Batch, Predictor
 
 
 @dataclass
@@ -33,12 +32,12 @@ class Finished:
 
     Args:
         block: where it lies.
-        fields: blended float32 (K, y, x); None when no pixel of the window is valid.
+        fields: blended groups of layers; None when no pixel of the window is valid.
         valid: bool (y, x): pixels with a prediction.
     """
 
     block: Block
-    fields: Floats | None
+    fields: Fields | None
     valid: Mask
 
 
@@ -50,7 +49,7 @@ class Sweep:
         predictor: what predicts.
         inputs: makes batches for it.
         plan: super-blocks and tiles.
-        fields: number of layers K that the predictor gives.
+        groups: what is blended.
         batch_size: tiles per call of the predictor.
         strict: see ``predict_scene``.
         budget: bytes that the reader may hold.
@@ -59,10 +58,15 @@ class Sweep:
     predictor: Predictor
     inputs: SceneInputs
     plan: Plan
-    fields: int
+    groups: tuple[Group, ...]
     batch_size: int
     strict: bool
     budget: int
+
+    @property
+    def layers(self) -> int:
+        """Number of layers that are blended."""
+        return sum(len(group.bands) for group in self.groups)
 
     def run(self, tally: Tally, advance: Callable[[int], None]) -> Iterator[Finished]:
         """Finished windows from left to right, strip by strip. ``advance`` is told the number of tiles done.
@@ -73,13 +77,13 @@ class Sweep:
         axis = self.plan.columns
         reader = WindowReader(self.inputs.cube, self.inputs.bands, wrap=axis.periodic, budget=self.budget)
         width = min(self.plan.width, axis.size)
-        canvas = Canvas(self.fields, min(self.plan.height, self.plan.rows.size), width, axis.tile)
+        canvas = Canvas(self.layers, min(self.plan.height, self.plan.rows.size), width, axis.tile)
         for strip in self.plan.strips():
             canvas.clear()
             for block in strip:
                 if block.tiles:
                     self._predict(block, reader, canvas, tally, advance)
-                yield _finish(block, canvas)
+                yield _finish(block, canvas, self.groups)
 
     def _predict(
         self, block: Block, reader: WindowReader, canvas: Canvas, tally: Tally, advance: Callable[[int], None]
@@ -123,14 +127,14 @@ class Sweep:
         """The fields (B, K, tile, tile) of a batch and where the model gave them (None = everywhere)."""
         began = time.perf_counter()
         prediction = self.predictor.predict(batch)
-        fields = _fields(prediction)
+        fields = stack(prediction, self.groups)
         tally.model_s += time.perf_counter() - began
         tile = self.plan.rows.tile
-        expected = (batch.batch_size, self.fields, tile, tile)
+        expected = (batch.batch_size, self.layers, tile, tile)
         if tuple(fields.shape) != expected:
             raise ContractError(
                 f"The predictor gave an output of shape {tuple(fields.shape)}",
-                expected=f"(sample, class or quantity, y, x) = {expected}, as its 'classes' and the tile size say",
+                expected=f"(sample, layer, y, x) = {expected}, as its 'classes' and the tile size say",
                 remedy="check 'classes' of the predictor, and that its output has the size of its input",
             )
         valid = prediction.valid.detach().to("cpu").numpy()
@@ -139,7 +143,7 @@ class Sweep:
         return fields, None if valid.all() else np.broadcast_to(valid, (batch.batch_size, tile, tile))
 
 
-def _finish(block: Block, canvas: Canvas) -> Finished:
+def _finish(block: Block, canvas: Canvas, groups: tuple[Group, ...]) -> Finished:
     """Take a finished window off the canvas.
 
     Raises:
@@ -159,11 +163,4 @@ def _finish(block: Block, canvas: Canvas) -> Finished:
             expected="finite predictions wherever the input is valid",
             remedy="check normalisation statistics and weights, or mark such pixels in Prediction.valid",
         )
-    return Finished(block, fields, valid)
-
-
-def _fields(prediction: Prediction) -> Floats:
-    """What is blended: probabilities for classes (never votes), means for quantities; float32 on the CPU."""
-    fields = prediction.probability() if prediction.task in CLASS_TASKS else prediction.outputs["mean"]
-    array: Floats = fields.detach().to("cpu", torch.float32).numpy()
-    return array
+    return Finished(block, Fields(fields, groups), valid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -27,8 +27,10 @@ OUTPUTS: dict[Task, tuple[str, ...]] = {
     "caption": ("text",),
     "vqa": ("text",),
     "grounding": ("boxes", "scores"),
+    "embedding": ("embedding",),
 }
-"""Output names a task may carry; the first is required. ``uncertainty`` may be added to any of them."""
+"""Output names a task may carry; the first is required. ``uncertainty``, and what the attribute ``extras`` of a
+predictor announces, may be added to any of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +68,12 @@ class Prediction:
         """
         return self._logits().argmax(dim=1)
 
-    def check(self, batch: Batch) -> None:
+    def check(self, batch: Batch, extras: Iterable[str] = ()) -> None:
         """Raise a plain sentence when the prediction does not fit the batch.
+
+        Args:
+            batch: what was predicted.
+            extras: names of outputs that the predictor announces beyond those of its task.
 
         Raises:
             ContractError: required output missing, wrong sizes, NaN where valid (the samples are named).
@@ -75,7 +81,7 @@ class Prediction:
         import torch
 
         required = OUTPUTS[self.task][0]
-        allowed = (*OUTPUTS[self.task], "uncertainty")
+        allowed = (*OUTPUTS[self.task], "uncertainty", *extras)
         unknown = [name for name in self.outputs if name not in allowed]
         if required not in self.outputs or unknown:
             raise ContractError(

@@ -18,6 +18,7 @@ Task = Literal[
     "caption",
     "vqa",
     "grounding",
+    "embedding",
 ]
 
 IGNORE = -100
@@ -39,6 +40,7 @@ class TargetShape:
     labels: bool = False
 
 
+# An embedding has no target: nothing can be wrong with it but its use.
 TARGETS: dict[Task, TargetShape] = {
     "classification": TargetShape(("sample",), "int64", labels=True),
     "multilabel": TargetShape(("sample", "K"), "float32"),
