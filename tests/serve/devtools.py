@@ -125,11 +125,33 @@ class Browser:
 
     def press(self, key: str) -> None:
         """Press and release one key, named as in KeyboardEvent.key."""
-        codes = {"Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39}
-        text = {"text": "\r"} if key == "Enter" else {}
+        codes = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38}
+        codes |= {"ArrowRight": 39, "ArrowDown": 40, "Backspace": 8}
+        text = {"text": {"Enter": "\r", " ": " "}[key]} if key in ("Enter", " ") else {}
         for kind in ("keyDown", "keyUp"):
-            message = {"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": codes[key]}
+            message = {
+                "type": kind,
+                "key": key,
+                "code": "Space" if key == " " else key,
+                "windowsVirtualKeyCode": codes[key],
+            }
             self.send("Input.dispatchKeyEvent", message | (text if kind == "keyDown" else {}))
+
+    def resize(self, width: int, height: int, *, phone: bool = False) -> None:
+        """Show the page on a screen of another size; a phone has touch and a dense screen."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 2 if phone else 1, "mobile": phone}
+        self.send("Emulation.setDeviceMetricsOverride", size)
+        self.send(
+            "Emulation.setTouchEmulationEnabled",
+            {"enabled": phone, "maxTouchPoints": 1 if phone else 0} if phone else {"enabled": False},
+        )
+
+    def touch(self, places: list[tuple[float, float]]) -> None:
+        """Put a finger down at the first place, move it through the others, lift it."""
+        for number, (x, y) in enumerate(places):
+            kind = "touchMove" if number else "touchStart"
+            self.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        self.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
     def screenshot(self, path: Path) -> Path:
         """Save what is seen as PNG."""

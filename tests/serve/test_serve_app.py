@@ -18,7 +18,7 @@ STATIC = Path(__file__).parents[2] / "src" / "swath" / "serve" / "static"
 
 @pytest.fixture(scope="module")
 def client(map_directory: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(map_directory)) as client:
+    with TestClient(create_app(map_directory), base_url="http://127.0.0.1") as client:
         yield client
 
 
@@ -88,7 +88,7 @@ def test_tilejson_leads_to_a_tile(client: TestClient) -> None:
     answer = client.get("/api/layers/classes/tilejson?size=256").json()
     assert answer["tilejson"] == "3.0.0"
     address = answer["tiles"][0].format(z=0, x=0, y=0)
-    assert address.startswith("http://testserver/tiles/classes/0/0/0.png")
+    assert address.startswith("http://127.0.0.1/tiles/classes/0/0/0.png")
     assert client.get(address).status_code == 200
 
 
@@ -134,7 +134,7 @@ def test_outside_the_raster_a_tile_is_transparent(tmp_path: Path, map_directory:
     ) as target:
         target.write(np.ones((1, 2, 2), dtype=np.uint8))
     write_layers(tmp_path, [Layer(id="a", title="A", path="a.tif", kind="continuous", minimum=0, maximum=1)], "T")
-    with TestClient(create_app(tmp_path)) as client:
+    with TestClient(create_app(tmp_path), base_url="http://127.0.0.1") as client:
         answer = client.get("/tiles/a/3/0/0.png")
         assert answer.status_code == 200
         with Image.open(io.BytesIO(answer.content)) as image:
@@ -159,7 +159,7 @@ def test_outside_the_raster_a_tile_is_transparent(tmp_path: Path, map_directory:
         ("/api/value?lon=0", 422, "'lat' cannot be used"),
         ("/api/value?lon=0&lat=91", 422, "'lat' cannot be used"),
         ("/api/value?lon=nan&lat=0", 422, "'lon' cannot be used"),
-        ("/nothing", 404, "Not Found"),
+        ("/nothing", 404, "There is nothing at this address"),
     ],
 )
 def test_bad_addresses_get_a_sentence(client: TestClient, address: str, status: int, sentence: str) -> None:
@@ -217,7 +217,7 @@ def test_no_address_leads_to_other_files(client: TestClient, address: str) -> No
 
 
 def test_no_answer_names_a_path(map_directory: Path) -> None:
-    with TestClient(create_app(map_directory)) as client:
+    with TestClient(create_app(map_directory), base_url="http://127.0.0.1") as client:
         addresses = ["/", "/api/layers", "/api/health", "/api/layers/classes/tilejson", "/api/value?lon=1&lat=1"]
         answers = [client.get(address) for address in [*addresses, "/tiles/x/0/0/0.png", "/tiles/classes/9/x/0.png"]]
     for answer in answers:
@@ -230,7 +230,7 @@ def test_no_answer_names_a_path(map_directory: Path) -> None:
 def test_a_raster_that_breaks_while_served_is_told_without_its_path(tmp_path: Path, map_directory: Path) -> None:
     shutil.copytree(map_directory, tmp_path / "copy")
     broken = tmp_path / "copy" / "classes.tif"
-    with TestClient(create_app(tmp_path / "copy")) as client:
+    with TestClient(create_app(tmp_path / "copy"), base_url="http://127.0.0.1") as client:
         broken.write_bytes(b"garbage")
         for address in ("/tiles/classes/2/1/1.png", "/api/value?lon=0&lat=0"):
             answer = client.get(address)
@@ -247,7 +247,7 @@ def test_a_raster_that_breaks_while_served_is_told_without_its_path(tmp_path: Pa
 
 def test_an_empty_map_has_a_page(tmp_path: Path) -> None:
     write_layers(tmp_path, [], "Nothing yet")
-    with TestClient(create_app(tmp_path)) as client:
+    with TestClient(create_app(tmp_path), base_url="http://127.0.0.1") as client:
         assert client.get("/").status_code == 200
         assert client.get("/api/layers").json() == {"title": "Nothing yet", "layers": []}
         assert client.get("/api/value?lon=0&lat=0").json()["layers"] == []

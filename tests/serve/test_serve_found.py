@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from fastapi.testclient import TestClient
 from odc.geo.geobox import GeoBox
 from PIL import Image
@@ -48,8 +49,10 @@ def folder(tmp_path: Path) -> Path:
     scene = (ramp * np.array([1, 1, 1, 5])[:, None, None]).astype(np.uint16)
     cubes.write_cog(root / "Scène.tif", scene, BOX, names=["B02", "B03", "B04", "B08"], nodata=0)
     cubes.write_cog(root / "heights.TIF", ramp[:1], BOX, names=["height"], unit="m")
-    nowhere = GeoBox(BOX.shape, BOX.affine, None)
-    cubes.write_cog(root / "nowhere.tif", classes, nowhere, names=["class"], nodata=255)
+    height, width = BOX.shape.yx
+    profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "uint8"}
+    with rasterio.open(root / "nowhere.tif", "w", transform=BOX.affine, **profile) as target:
+        target.write(classes)
     (root / "broken.tif").write_bytes(b"II*\0")
     (root / ".hidden.part.tif").write_bytes((root / "map.tif").read_bytes())
     (root / "outside.tif").symlink_to(cubes.write_cog(tmp_path / "away.tif", classes, BOX, names=["class"]))
@@ -81,8 +84,31 @@ def test_every_map_of_a_folder_is_a_layer(folder: Path) -> None:
     assert (scene.minimum, scene.maximum) == (pytest.approx(1040, abs=20), pytest.approx(2960, abs=20))
 
 
+def test_uncertainties_belong_to_their_map(folder: Path) -> None:
+    numbers = np.linspace(0, 3, 60, dtype=np.float32) * np.ones((1, 40, 1), np.float32)
+    for name in ("std", "spread", "disagreement", "dissimilarity", "applicability", "set_size", "entropy"):
+        cubes.write_cog(folder / f"map_{name}.tif", numbers, BOX, names=[name], tags={"output": name})
+    cubes.write_cog(folder / "other_std.tif", numbers, BOX, names=["std"], tags={"output": "std"})
+    layers = {layer.id: layer for layer in layers_of(folder)}
+    told = {layer.measure: layer for layer in layers.values() if layer.of == "map"}
+    assert len(told) == 8
+    assert {layers[name].of for name in ("map", "heights", "other_std", "map_probability-forest")} == {""}
+    assert (told["confidence"].title, told["confidence"].colormap) == ("map: confidence", "viridis")
+    ranges = {name: (layer.minimum, layer.maximum) for name, layer in told.items()}
+    assert ranges["confidence"] == ranges["entropy"] == ranges["applicability"] == (0, 1)
+    assert ranges["std"] == (0, pytest.approx(2.95, abs=0.05))
+    assert ranges["set_size"][0] == 1
+    with TestClient(create_app(folder), base_url="http://127.0.0.1") as client:
+        described = {layer["id"]: layer for layer in client.get("/api/layers").json()["layers"]}
+        assert described["map"]["fades_by"] == "map_confidence"
+        assert described["heights"]["faded_tiles"] is None
+        address = described["map"]["faded_tiles"].format(z=12, x=2218, y=1470)
+        image = np.asarray(Image.open(io.BytesIO(client.get(address).content)))
+        assert image[..., 3].max() == round(255 * (0.12 + 0.88 * 0.8))
+
+
 def test_a_folder_of_maps_is_served(folder: Path) -> None:
-    with TestClient(create_app(folder)) as client:
+    with TestClient(create_app(folder), base_url="http://127.0.0.1") as client:
         described = client.get("/api/layers").json()
         assert described["title"] == "My maps"
         assert len(described["layers"]) == client.app.state.layers == 6
@@ -100,16 +126,16 @@ def test_the_list_of_a_folder_counts_where_there_is_one(folder: Path) -> None:
     chosen = layers_of(folder)[1]
     write_layers(folder, [chosen], "Chosen")
     assert layers_of(folder) == (chosen,)
-    with TestClient(create_app(folder)) as client:
+    with TestClient(create_app(folder), base_url="http://127.0.0.1") as client:
         assert [layer["id"] for layer in client.get("/api/layers").json()["layers"]] == ["heights"]
 
 
 def test_one_file_is_served_alone_whatever_lies_beside_it(folder: Path) -> None:
     write_layers(folder, [layers_of(folder)[1]], "Chosen")
-    with TestClient(create_app(folder / "map.tif")) as client:
+    with TestClient(create_app(folder / "map.tif"), base_url="http://127.0.0.1") as client:
         described = client.get("/api/layers").json()
     assert (described["title"], [layer["id"] for layer in described["layers"]]) == ("map", ["map"])
-    with TestClient(create_app(folder / "outside.tif")) as client:
+    with TestClient(create_app(folder / "outside.tif"), base_url="http://127.0.0.1") as client:
         assert client.get("/api/layers").json()["layers"][0]["kind"] == "continuous"
 
 
@@ -132,7 +158,7 @@ def test_names_that_make_one_id_are_numbered(tmp_path: Path) -> None:
         cubes.write_cog(tmp_path / name, np.ones((1, *BOX.shape.yx), np.uint8), BOX, names=["n"])
     layers = layers_of(tmp_path)
     assert [layer.id for layer in layers] == ["layer", "a-b", "a-b-2", "x" * 56]
-    with TestClient(create_app(tmp_path)) as client:
+    with TestClient(create_app(tmp_path), base_url="http://127.0.0.1") as client:
         assert client.get("/api/layers").status_code == 200
 
 

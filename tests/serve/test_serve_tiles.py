@@ -218,3 +218,17 @@ def test_tiles_cover_the_square_without_gaps(zoom: int, data: st.DataObject) -> 
     assert tile_bounds(zoom, column, row + 1)[3] == south
     assert -HALF_WORLD <= west < east <= HALF_WORLD * (1 + 1e-12)
     assert -HALF_WORLD * (1 + 1e-12) <= south < north <= HALF_WORLD
+
+
+@pytest.mark.parametrize("zoom", [3, 8])
+def test_scales_count_on_overviews_too(tmp_path: Path, write_raster: Any, zoom: int) -> None:
+    stored = np.full((1024, 1024), 100, np.uint8)
+    path = write_raster(tmp_path / "a.tif", stored, 0, 10, 0.01, scale=(0.005, 0.1), overviews=(2, 4, 8, 16))
+    layer = open_layer(path, kind="continuous", minimum=0, maximum=1, measure="confidence")
+    column = 2 ** (zoom - 1)
+    bounds = tile_bounds(zoom, column, column - 1)
+    assert layer.certainty(bounds, 256).max() == pytest.approx(0.6)
+    plain = pixels(layer.tile(zoom, column, column - 1))
+    faded = pixels(layer.tile(zoom, column, column - 1, 256, layer))
+    assert plain[..., 3].max() == 255
+    assert faded[..., 3].max() == round(255 * (0.12 + 0.88 * 0.6))

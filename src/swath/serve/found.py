@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-import rasterio
+from pydantic import ValidationError
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 
 from swath.cubes import Legend
 from swath.cubes.cog import LEGEND_TAG, shown_ranges
 from swath.errors import InputError
-from swath.serve.layers import FILE_NAME, Layer, LayerSet, LegendEntry, missing_place, read_layers
+from swath.serve.handles import MAX_BLOCK_BYTES, block_bytes, open_raster
+from swath.serve.layers import FILE_NAME, Colormap, Layer, LayerSet, LegendEntry, missing_place, read_layers
 
 SUFFIXES = frozenset({".tif", ".tiff"})
 OUTPUT_TAG = "output"  # what a prediction says it holds
-SHARES = frozenset({"confidence", "entropy", "probability"})  # from 0 to 1
+SHARES = frozenset({"confidence", "entropy", "probability", "applicability", "set"})  # from 0 to 1
+UNCERTAINTIES: dict[str, tuple[str, Colormap]] = {
+    "confidence": ("confidence", "viridis"),
+    "entropy": ("entropy", "magma"),
+    "std": ("standard deviation", "magma"),
+    "spread": ("spread of repeated predictions", "magma"),
+    "disagreement": ("disagreement of repeated predictions", "magma"),
+    "dissimilarity": ("dissimilarity to the training data", "magma"),
+    "applicability": ("area of applicability", "cividis"),
+    "set_size": ("classes that cannot be excluded", "magma"),
+}
+"""Outputs that tell how far to trust a map: what people read, and the colour map."""
+FROM_ZERO = frozenset({"std", "spread", "disagreement", "dissimilarity"})  # 0 is the best that can be
 TRUE_COLOUR = (("red", "green", "blue"), ("b04", "b03", "b02"))
 
 
@@ -40,9 +54,10 @@ class _Raster:
 def layers_of(directory: str | os.PathLike[str]) -> tuple[Layer, ...]:
     """The layers of a directory: those of its ``layers.json``, else one or more for every GeoTIFF in it with a CRS.
 
-    A file with the legend that ``swath.cubes`` stores is categorical. Confidence, entropy and probability are shown
-    from 0 to 1, one layer per band; other predictions and files of one or two bands are continuous, three bands and
-    more are a colour picture, both stretched from the 2nd to the 98th percentile. Maps lie above pictures.
+    A file with the legend that ``swath.cubes`` stores is categorical. Shares such as confidence, entropy and
+    probability are shown from 0 to 1, one layer per band; other predictions and files of one or two bands are
+    continuous, three bands and more are a colour picture, both stretched from the 2nd to the 98th percentile. Layers
+    that tell how far to trust a map name it in ``of``. Maps lie above pictures.
 
     Raises:
         InputError: the directory is missing, or its ``layers.json`` cannot be used.
@@ -85,21 +100,33 @@ def _layers(paths: Iterable[Path]) -> tuple[Layer, ...]:
     """Layers of some files, maps of classes first and pictures last; the first map and the first picture are on."""
     order = ("categorical", "continuous", "colour")
     rasters = [raster for path in paths if (raster := _read(path)) is not None]
-    found = sorted((layer for raster in rasters for layer in _of(raster)), key=lambda layer: order.index(layer.kind))
+    found: list[Layer] = []
+    for raster in rasters:
+        with contextlib.suppress(ValidationError):  # numbers that are no range, names that are no text
+            found += _of(raster)
+    found.sort(key=lambda layer: order.index(layer.kind))
     taken: set[str] = set()
     layers: list[Layer] = []
     for layer in found:
         others = [other.kind for other in layers]
         shown = not others or (layer.kind == "colour" and "colour" not in others)
         layers.append(layer.model_copy(update={"id": _unused(layer.id, taken), "visible": shown}))
-    return tuple(layers)
+    return tuple(_tied(layers))
+
+
+def _tied(layers: Sequence[Layer]) -> Iterator[Layer]:
+    """The layers, those of uncertainty with the id of the map they belong to: ``map_entropy.tif`` to ``map.tif``."""
+    maps = {Path(layer.path).stem: layer.id for layer in reversed(layers) if not layer.measure}
+    for layer in layers:
+        stem = Path(layer.path).stem.removesuffix(f"_{layer.measure}")
+        yield layer.model_copy(update={"of": maps[stem]}) if layer.measure and stem in maps else layer
 
 
 def _read(path: Path) -> _Raster | None:
     """What a file says about itself; None if it is no raster or does not say where it lies."""
     try:
-        with rasterio.open(path) as source:
-            if source.crs is None:
+        with open_raster(path) as source:
+            if source.crs is None or block_bytes(source) > MAX_BLOCK_BYTES:
                 return None
             tags, names = source.tags(), tuple(str(name or "") for name in source.descriptions)
             units = tuple(str(unit or "") for unit in source.units)
@@ -111,58 +138,67 @@ def _read(path: Path) -> _Raster | None:
     ends = [
         sorted(end * scale + offset for end in pair) for pair, (scale, offset) in zip(ranges, physical, strict=True)
     ]
-    legend = Legend.from_json(tags[LEGEND_TAG]) if LEGEND_TAG in tags else None
+    try:
+        legend = Legend.from_json(tags[LEGEND_TAG]) if LEGEND_TAG in tags else None
+    except InputError:
+        legend = None  # its numbers can still be shown
     return _Raster(path, legend, tags.get(OUTPUT_TAG, ""), names, units, tuple((a, b) for a, b in ends), picture)
 
 
 def _of(raster: _Raster) -> Iterator[Layer]:
     """The layers of one file."""
+    stem = raster.path.stem
     if raster.legend is not None and raster.legend.entries:
         entries = raster.legend.entries
-        legend = [
+        legend = tuple(
             LegendEntry(value=item.value, name=item.name or str(item.value), colour=item.colour) for item in entries
-        ]
-        yield _layer(raster, raster.path.stem, "categorical", legend=tuple(legend))
+        )
+        yield _layer(raster, stem, kind="categorical", legend=legend)
     elif len(raster.names) >= 3 and not raster.output:
         bands = _true_colour(raster.names)
         if raster.picture:
-            yield _layer(raster, raster.path.stem, "colour", bands=bands)
+            yield _layer(raster, stem, kind="colour", bands=bands)
         else:
             chosen = [raster.ranges[band - 1] for band in bands]
             low, high = min(pair[0] for pair in chosen), max(pair[1] for pair in chosen)
-            yield _layer(raster, raster.path.stem, "colour", bands=bands, ends=(low, high))
+            yield _layer(raster, stem, kind="colour", bands=bands, minimum=low, maximum=high)
     else:
         # Bands of a prediction are quantities of their own; of any other file, the first stands for it.
-        shown = range(1, len(raster.names) + 1) if raster.output else (1,)
-        for band in shown:
-            name = raster.names[band - 1] or f"band {band}"
-            title = raster.path.stem if len(raster.names) == 1 else f"{raster.path.stem}: {name}"
-            ends = (0.0, 1.0) if raster.output in SHARES else raster.ranges[band - 1]
-            yield _layer(raster, title, "continuous", bands=(band,), ends=ends)
+        for band in range(1, len(raster.names) + 1) if raster.output else (1,):
+            yield _continuous(raster, band)
 
 
-def _layer(
-    raster: _Raster,
-    title: str,
-    kind: Literal["categorical", "continuous", "colour"],
-    *,
-    bands: tuple[int, ...] = (),
-    ends: tuple[float, float] | None = None,
-    legend: tuple[LegendEntry, ...] = (),
-) -> Layer:
-    unit = raster.units[bands[0] - 1] if kind == "continuous" else ""
-    return Layer(
-        id=_slug(title),
-        title=title,
-        path=raster.path.name,
-        kind=kind,
-        legend=legend,
+def _continuous(raster: _Raster, band: int) -> Layer:
+    """One band as a layer; uncertainties with the range and the colours that fit them."""
+    stem, alone = raster.path.stem, len(raster.names) == 1
+    name = raster.names[band - 1] or f"band {band}"
+    low, high = raster.ranges[band - 1]
+    if raster.output in SHARES:
+        low, high = 0.0, 1.0
+    elif raster.output in FROM_ZERO:
+        low, high = 0.0, high if high > 0.0 else 1.0
+    elif raster.output == "set_size":
+        low, high = 1.0, max(2.0, high)
+    unit = raster.units[band - 1]
+    plain = stem if alone else f"{stem}: {name}"
+    told, colours = UNCERTAINTIES.get(raster.output, ("", "viridis"))
+    title = f"{stem.removesuffix('_' + raster.output)}: {told}" if told else plain
+    shown = _layer(
+        raster,
+        title if alone or not told else f"{title} ({name})",
+        kind="continuous",
+        bands=(band,),
+        minimum=low,
+        maximum=high,
         unit="" if unit == "1" else unit,
-        minimum=None if ends is None else ends[0],
-        maximum=None if ends is None else ends[1],
-        bands=bands,
-        data="unknown",
+        colormap=colours,
     )
+    return shown.model_copy(update={"id": _slug(plain)})
+
+
+def _layer(raster: _Raster, title: str, **fields: Any) -> Layer:
+    measure = raster.output if raster.output in UNCERTAINTIES else ""
+    return Layer(id=_slug(title), title=title, path=raster.path.name, data="unknown", measure=measure, **fields)
 
 
 def _true_colour(names: tuple[str, ...]) -> tuple[int, int, int]:

@@ -6,7 +6,6 @@ colour (three bands as red, green, blue). Only rasters registered here are ever 
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from swath.errors import ConfigError, InputError, nearest
 from swath.files import write_json
+from swath.reading import read_json, reading
 
 FILE_NAME = "layers.json"
 
@@ -58,6 +58,8 @@ class Layer(BaseModel):
         visible: whether an overlay is shown at the start; a basemap always is.
         data: whether the numbers come from real or simulated observations; ``unknown`` shows nothing about it.
         note: one sentence of explanation.
+        of: id of the map whose uncertainty this layer tells; empty for all others.
+        measure: what it tells then, as a prediction names its outputs: ``confidence``, ``entropy``, ...
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,12 +80,14 @@ class Layer(BaseModel):
     visible: bool = True
     data: Literal["real", "simulated", "unknown"] = "real"
     note: str = ""
+    of: str = ""
+    measure: str = ""
 
     @field_validator("path")
     @classmethod
     def _inside(cls, path: str) -> str:
         parts = PurePosixPath(path).parts
-        if not parts or "\\" in path or ":" in path or parts[0].startswith(("/", "~")) or ".." in parts:
+        if not parts or "\0" in path or "\\" in path or ":" in path or parts[0].startswith(("/", "~")) or ".." in parts:
             raise ValueError(f"the path '{path}' must be relative and stay inside the layers directory")
         return path
 
@@ -152,22 +156,17 @@ def read_layers(directory: str | os.PathLike[str]) -> LayerSet:
     source = root / FILE_NAME
     if not source.is_file():
         raise missing_place(root)
-    try:
-        content = json.loads(source.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"'{source}' is not JSON: {error}",
-            expected="a file as swath.serve.write_layers writes it",
-            remedy="write it again",
-        ) from error
-    try:
-        return LayerSet.model_validate(content)
-    except ValidationError as error:
-        raise InputError(
-            f"In '{source}', {_first_problem(error, content)}",
-            expected="a file as swath.serve.write_layers writes it",
-            remedy="correct the named field or write the file again",
-        ) from error
+    expected = "a file as swath.serve.write_layers writes it"
+    content = read_json(source, expected=expected, remedy="write it again")
+    with reading(source, expected=expected, remedy="correct the named field or write the file again"):
+        try:
+            return LayerSet.model_validate(content)
+        except ValidationError as error:
+            raise InputError(
+                f"In '{source}', {_first_problem(error, content)}",
+                expected=expected,
+                remedy="correct the named field or write the file again",
+            ) from error
 
 
 def missing_place(root: Path) -> InputError:

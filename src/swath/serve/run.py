@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import webbrowser
+from collections.abc import Collection
 from pathlib import Path
 
 from swath.errors import ConfigError, MissingError, ResourceError, SwathError, require
@@ -18,12 +19,18 @@ VENDOR = Path(__file__).parent / "static" / "vendor"
 
 
 def run(
-    directory: str | os.PathLike[str], *, host: str = "127.0.0.1", port: int = 8000, open_browser: bool = False
+    directory: str | os.PathLike[str],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    open_browser: bool = False,
+    hosts: Collection[str] = (),
 ) -> None:
     """Serve the layers of a directory, or one GeoTIFF, until Ctrl-C.
 
     A directory without ``layers.json`` shows the maps that lie in it, and a line says how many layers they make.
-    Prints one line with the address. Port 0 takes any free port.
+    Prints one line with the address. Port 0 takes any free port. Requests must name this machine, ``host``, or one of
+    ``hosts`` (behind a proxy: the name it is reached by).
 
     Raises:
         InputError: the directory, its ``layers.json`` or a listed raster cannot be used.
@@ -42,8 +49,9 @@ def run(
     import uvicorn
 
     from swath.serve.app import create_app
+    from swath.serve.guard import hosts_for
 
-    app = create_app(directory)
+    app = create_app(directory, hosts_for(host, hosts))
     listener = listen(host, port)
     address = url(listener)
     if not (Path(directory) / FILE_NAME).is_file():

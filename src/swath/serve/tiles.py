@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import queue
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,67 +22,21 @@ from rasterio.warp import transform as transform_points
 from rasterio.warp import transform_bounds
 from rio_tiler.colormap import cmap
 from rio_tiler.reader import read
-from rio_tiler.utils import render
 
 from swath.errors import InputError
+from swath.serve.handles import MAX_BLOCK_BYTES, Handles, ReaderPool, block_bytes
 from swath.serve.layers import Layer, raster_path
+from swath.serve.png import encode
 
 MERCATOR = "EPSG:3857"
 HALF_WORLD = 20037508.342789244  # half the circumference of the equator in Web Mercator [m]
 MERCATOR_LATITUDE = 85.0511287798066  # where Web Mercator ends [degrees]
 MAX_ZOOM = 22
-KEPT_OPEN = 4  # file handles kept per raster and overview; one serves one thread at a time
+
+FAINTEST = 0.12  # share of the opacity that is left where a map is not sure at all
+SURE = frozenset({"confidence", "probability", "applicability"})  # more means surer; of all other measures, less
 
 Box = tuple[float, float, float, float]
-
-
-class ReaderPool:
-    """Open rasters for reuse: GDAL handles are costly to open and must not be shared by threads."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._idle: dict[tuple[str, int | None], queue.LifoQueue[DatasetReader]] = {}
-
-    def stamp(self) -> str:
-        """Changes when the file does: from its modification time and size."""
-        status = os.stat(self._path)
-        return hashlib.sha256(f"{status.st_mtime_ns}:{status.st_size}".encode()).hexdigest()[:16]
-
-    @contextmanager
-    def open(self, overview: int | None = None) -> Iterator[DatasetReader]:
-        """A reader of the file as it is now, at full resolution or at one of its overviews."""
-        stamp = self.stamp()
-        for key in list(self._idle):
-            if key[0] != stamp:
-                self._drop(key)
-        idle = self._idle.setdefault((stamp, overview), queue.LifoQueue(KEPT_OPEN))
-        try:
-            source = idle.get_nowait()
-        except queue.Empty:
-            options = {} if overview is None else {"overview_level": overview}
-            source = rasterio.open(self._path, **options)
-        try:
-            yield source
-        except BaseException:
-            source.close()
-            raise
-        try:
-            idle.put_nowait(source)
-        except queue.Full:
-            source.close()
-
-    def close(self) -> None:
-        """Close every idle reader."""
-        for key in list(self._idle):
-            self._drop(key)
-
-    def _drop(self, key: tuple[str, int | None]) -> None:
-        idle = self._idle.pop(key, None)
-        while idle is not None:
-            try:
-                idle.get_nowait().close()
-            except queue.Empty:
-                return
 
 
 class RasterLayer:
@@ -94,21 +45,23 @@ class RasterLayer:
     Args:
         layer: how to show it.
         directory: the layers directory.
+        handles: where open files wait, shared by the layers of a server.
 
     Raises:
         InputError: the raster is missing, is not one, has no CRS, or lacks a band.
     """
 
-    def __init__(self, layer: Layer, directory: Path) -> None:
+    def __init__(self, layer: Layer, directory: Path, handles: Handles | None = None) -> None:
         self.layer = layer
-        self._pool = ReaderPool(raster_path(directory, layer))
+        self._directory = directory
+        self._pool = ReaderPool(raster_path(directory, layer), handles, self._check)
         try:
             with self._pool.open() as source:
                 self._inspect(source)
-        except RasterioError as error:
+        except (RasterioError, OSError) as error:
             raise InputError(
                 f"The layer '{layer.id}' shows '{layer.path}', which cannot be read as a raster ({error})",
-                expected="a GeoTIFF or another raster that GDAL reads",
+                expected="a GeoTIFF, or a PNG, JPEG or JPEG 2000 picture that says where it lies",
                 remedy="write the file again or take the layer off the list",
             ) from error
 
@@ -121,6 +74,7 @@ class RasterLayer:
                 remedy="write it with a CRS, for example with swath.cubes.write_cog",
             )
         self._indexes = band_indexes(layer, source)
+        _check_blocks(layer, source)
         if layer.kind == "colour" and layer.minimum is None and source.dtypes[self._indexes[0] - 1] != "uint8":
             raise InputError(
                 f"The colour layer '{layer.id}' holds {source.dtypes[self._indexes[0] - 1]} numbers and no stretch",
@@ -136,8 +90,46 @@ class RasterLayer:
         self._cell_size = min(abs(size) for size in source.res) * metres
         self._overviews: list[int] = source.overviews(self._indexes[0])
         self._palette = _palette(layer)
+        scales = [[part[index - 1] for index in self._indexes] for part in (source.scales, source.offsets)]
+        self._scales = scales if _scaled(source, self._indexes) else None
+        self._scale, self._offset = scales[0][0], scales[1][0]
         names = [source.descriptions[index - 1] or f"band {index}" for index in self._indexes]
         self._band_names = names
+
+    def _check(self) -> None:
+        """A file may have been replaced by a link that leads elsewhere since the server started."""
+        try:
+            raster_path(self._directory, self.layer)
+        except InputError as error:
+            raise OSError(str(error)) from None
+
+    @property
+    def path(self) -> Path:
+        """The file, which lies inside the layers directory at this moment.
+
+        Raises:
+            OSError: it is gone or leads out of the directory.
+        """
+        self._check()
+        return self._directory / self.layer.path
+
+    @property
+    def indexes(self) -> tuple[int, ...]:
+        """Numbers (from 1) of the bands that the layer shows."""
+        return tuple(self._indexes)
+
+    @property
+    def decimations(self) -> tuple[int, ...]:
+        """How many pixels of the file lie along a side of a pixel of each overview."""
+        return tuple(self._overviews)
+
+    def physical(self, numbers: NDArray[Any]) -> NDArray[np.float64]:
+        """Numbers of the first band as stored, in the unit of the layer."""
+        return numbers.astype(np.float64) * self._scale + self._offset
+
+    def open(self, overview: int | None = None) -> AbstractContextManager[DatasetReader]:
+        """The raster for reading by one thread, at full resolution or at one of its overviews."""
+        return self._pool.open(overview)
 
     @property
     def version(self) -> str:
@@ -156,13 +148,31 @@ class RasterLayer:
         """The zoom at which tiles of 512 pixels are twice as fine as the raster; beyond it they are only magnified."""
         return min(MAX_ZOOM, max(0, 1 + math.ceil(math.log2(2 * HALF_WORLD / 512 / self._cell_size))))
 
-    def tile(self, zoom: int, column: int, row: int, size: int = 256) -> bytes:
-        """One web tile of ``size`` x ``size`` pixels as PNG with an alpha channel; row 0 lies in the north."""
+    def tile(self, zoom: int, column: int, row: int, size: int = 256, certainty: RasterLayer | None = None) -> bytes:
+        """One web tile of ``size`` x ``size`` pixels as PNG with an alpha channel; row 0 lies in the north.
+
+        With another layer that tells how certain this one is, unsure pixels fade.
+        """
         bounds = tile_bounds(zoom, column, row)
         if not self._touches(bounds):
             return empty_tile(size)
         values, valid = self._read(bounds, size)
-        return _png(self._colour(values, valid))
+        colours = self._colour(values, valid)
+        if certainty is not None:
+            share = FAINTEST + (1.0 - FAINTEST) * certainty.certainty(bounds, size)
+            colours[3] = np.rint(colours[3] * share).astype(np.uint8)
+        return encode(colours)
+
+    def certainty(self, bounds: Box, size: int) -> NDArray[np.float64]:
+        """From 0 (unsure, or nothing is known) to 1 (sure), (y, x) on the grid of a tile."""
+        if not self._touches(bounds):
+            return np.zeros((size, size))
+        values, valid = self._read(bounds, size)
+        if self.layer.minimum is None or self.layer.maximum is None:
+            return np.where(valid, values[0] > 0, 0.0)
+        low, high = self.layer.minimum, self.layer.maximum
+        share = np.clip((np.where(valid, values[0], low).astype(np.float64) - low) / (high - low), 0.0, 1.0)
+        return np.where(valid, share if self.layer.measure in SURE else 1.0 - share, 0.0)
 
     def value(self, longitude: float, latitude: float) -> dict[str, Any]:
         """What the raster holds at one place, ready for JSON; ``value`` is None where there is nothing."""
@@ -210,7 +220,7 @@ class RasterLayer:
                     indexes=self._indexes,
                     vrt_options={**options, **moved},
                     reproject_method="nearest" if categorical else "bilinear",
-                    unscale=not categorical and _scaled(source, self._indexes),
+                    unscale=False,
                 )
                 values = image.array.data
                 valid = ~np.ma.getmaskarray(image.array).any(axis=0) & np.isfinite(values).all(axis=0)
@@ -219,7 +229,11 @@ class RasterLayer:
                 else:
                     merged = np.where(merged[1], merged[0], values), merged[1] | valid
         assert merged is not None
-        return merged
+        if categorical or self._scales is None:
+            return merged
+        # Overviews do not tell scale and offset, so those of the file itself count.
+        factors, offsets = (np.array(part)[:, None, None] for part in self._scales)
+        return merged[0] * factors + offsets, merged[1]
 
     def _overview(self, source: DatasetReader, bounds: Box, size: int) -> int | None:
         """Index of the coarsest overview that is still at least as fine as the tile; None is full resolution."""
@@ -288,7 +302,7 @@ def tile_bounds(zoom: int, column: int, row: int) -> Box:
 
 def empty_tile(size: int) -> bytes:
     """A transparent PNG."""
-    return _png(np.zeros((4, size, size), dtype=np.uint8))
+    return encode(np.zeros((4, size, size), dtype=np.uint8))
 
 
 def band_indexes(layer: Layer, source: DatasetReader) -> list[int]:
@@ -312,6 +326,19 @@ def band_indexes(layer: Layer, source: DatasetReader) -> list[int]:
             )
         indexes.append(index)
     return indexes
+
+
+def _check_blocks(layer: Layer, source: DatasetReader) -> None:
+    """A stored block is decoded whole: one that would fill the memory is refused, however small its file."""
+    size = block_bytes(source)
+    if size > MAX_BLOCK_BYTES:
+        rows, columns = source.block_shapes[0]
+        raise InputError(
+            f"The layer '{layer.id}' shows '{layer.path}', whose blocks of {rows} x {columns} pixels take "
+            f"{size / 2**20:,.0f} MiB each",
+            expected=f"a tiled raster with blocks of at most {MAX_BLOCK_BYTES // 2**20} MiB",
+            remedy="write it as a cloud-optimised GeoTIFF, for example with swath.cubes.write_cog",
+        )
 
 
 def _geographic_bounds(source: DatasetReader) -> Box:
@@ -355,8 +382,3 @@ def _scaled(source: DatasetReader, indexes: list[int]) -> bool:
 
 def _plain(number: np.generic) -> float | int:
     return int(number) if float(number).is_integer() and not isinstance(number, np.floating) else float(f"{number:.7g}")
-
-
-def _png(rgba: NDArray[np.uint8]) -> bytes:
-    # Light compression: tiles are drawn far more often than they travel far.
-    return bytes(render(rgba[:3], rgba[3], img_format="PNG", zlevel=2))

@@ -1,6 +1,9 @@
 // The page: two synchronised maps (the second one only while comparing), a panel, values on click.
 // Tests wait for window.__ready and read window.__errors.
-import { drawPanel, escapeText, readable } from './panel.js';
+import { Measure } from './area.js';
+import { Drawing } from './draw.js';
+import { readable, swatch } from './make.js';
+import { drawPanel, escapeText } from './panel.js';
 import { makeDivider } from './swipe.js';
 
 window.__ready = false;
@@ -10,12 +13,13 @@ const page = document.documentElement;
 const byId = (id) => document.getElementById(id);
 const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
 const dark = matchMedia('(prefers-color-scheme: dark)');
-const narrow = matchMedia('(max-width: 720px)');
+const narrow = matchMedia('(max-width: 639px)');
 // Sharp on dense screens without four times the requests: the server draws 512 pixels, shown at half the size.
 const tileSize = devicePixelRatio > 1 ? 256 : 512;
 
 const state = {
   layers: [], shown: new Set(), opacity: new Map(), comparing: false, left: '', right: '', globe: true,
+  unsure: false,
 };
 const maps = {};
 const idle = new Set();
@@ -65,7 +69,7 @@ function styleFor(side) {
     const [west, south, east, north] = layer.bounds;
     sources[layer.id] = {
       type: 'raster', tileSize, maxzoom: layer.max_zoom,
-      tiles: [`${location.origin}${layer.tiles}&size=512`],
+      tiles: tilesOf(layer),
       attribution: escapeText(layer.attribution),
       ...(west < east ? { bounds: [west, south, east, north] } : {}),
     };
@@ -80,6 +84,11 @@ function styleFor(side) {
     });
   }
   return { version: 8, projection: { type: state.globe ? 'globe' : 'mercator' }, sources, layers: drawn };
+}
+
+function tilesOf(layer) {
+  const address = state.unsure && layer.faded_tiles ? layer.faded_tiles : layer.tiles;
+  return [`${location.origin}${address}&size=512`];
 }
 
 function setTheme() {
@@ -116,16 +125,16 @@ function makeMap(side, view) {
   map.keyboard.disableRotation();
   map.on('error', (event) => report(event.error?.message ?? 'The map could not be drawn.'));
   map.on('movestart', () => { window.__ready = false; idle.clear(); });
-  map.once('style.load', () => { styled.add(map); apply(); });
+  map.once('style.load', () => { styled.add(map); drawing.addTo(map); apply(); });
   map.on('idle', () => settled(side));
   map.on('click', (event) => {
+    if (drawing.active) return;
     // A click beside the globe is answered with its edge: there is nothing to read.
     if (map.project(event.lngLat).dist(event.point) < 4) readValues(event.lngLat);
   });
   map.on('move', (event) => follow(side, event));
   map.getCanvas().addEventListener('keydown', (event) => {
-    if (event.key === 'Enter') readValues(map.getCenter());
-    if (event.key === 'Escape') popup?.remove();
+    if (event.key === 'Enter' && !drawing.active) readValues(map.getCenter());
   });
   maps[side] = map;
   return map;
@@ -205,9 +214,7 @@ async function readValues(place) {
     const text = document.createElement('dd');
     term.textContent = row.title;
     if (row.colour) {
-      const swatch = document.createElement('i');
-      swatch.style.backgroundColor = row.colour;
-      text.append(swatch);
+      text.append(swatch(row.colour));
     }
     text.append(row.kind === 'categorical' ? row.name ?? `${row.value} (not in the legend)` : readable(row.value, row.unit));
     list.append(term, text);
@@ -220,6 +227,36 @@ async function readValues(place) {
 
 function degrees(value, positive, negative) {
   return `${Math.abs(value).toFixed(2)}° ${value < 0 ? negative : positive}`;
+}
+
+// ---- areas ---------------------------------------------------------------------------------------------------------
+
+const drawing = new Drawing(
+  (ring) => measure.take(ring),
+  (mode, corners) => {
+    measure.follow(mode, corners);
+    if (!mode) return;
+    popup?.remove();
+    const { x, y } = maps.before.project(maps.before.getCenter());
+    byId('cross').style.translate = `${x}px ${y}px`;
+  },
+);
+const measure = new Measure(drawing, report);
+
+function setUnsure(on) {
+  state.unsure = on;
+  for (const map of Object.values(maps)) {
+    for (const layer of state.layers) if (layer.faded_tiles) map.getSource(layer.id)?.setTiles(tilesOf(layer));
+  }
+  busy();
+}
+
+// Escape ends what was begun last.
+function leave(event) {
+  if (event.key !== 'Escape' || event.defaultPrevented) return;
+  if (drawing.active) drawing.cancel();
+  else if (popup?.isOpen()) popup.remove();
+  else if (measure.ring) measure.clear();
 }
 
 // ---- comparing -----------------------------------------------------------------------------------------------------
@@ -266,6 +303,7 @@ function redraw() {
   drawPanel(byId('cards'), state, {
     toggle: (id, on) => { state.shown[on ? 'add' : 'delete'](id); redraw(); },
     fade: (id, share) => { state.opacity.set(id, share); apply(); },
+    ask,
   });
   apply();
 }
@@ -305,6 +343,9 @@ function wireButtons() {
     byId('fold').setAttribute('aria-expanded', String(!folded));
     maps.before.easeTo({ padding: room(), duration: still ? 0 : 300 });
   });
+  byId('unsure').addEventListener('change', (event) => setUnsure(event.target.checked));
+  addEventListener('keydown', leave);
+  measure.wire();
   dark.addEventListener('change', () => { setTheme(); apply(); });
 }
 
@@ -331,6 +372,8 @@ function adopt(description) {
   [state.left, state.right] = [...overlays, ...bases, ...overlays].slice(0, 2).map((layer) => layer.id);
   state.right ??= state.left;
   byId('compare').disabled = state.layers.length < 2;
+  byId('certainty').hidden = !state.layers.some((layer) => layer.faded_tiles);
+  measure.fill(state.layers, [...overlays, ...bases].find((layer) => state.shown.has(layer.id))?.id);
 }
 
 async function start() {

@@ -1,22 +1,13 @@
 // The cards of the panel: what is shown, how strongly, what the colours mean.
 
-const numbers = new Intl.NumberFormat('en', { maximumSignificantDigits: 4 });
-
-export function readable(value, unit) {
-  return numbers.format(value) + (unit && unit !== '1' ? `\u202f${unit}` : '');
-}
+import { estimates } from './estimates.js';
+import { make, readable, swatch } from './make.js';
 
 // The map library takes attributions as HTML; ours are plain text.
 export function escapeText(text) {
   const box = document.createElement('span');
   box.textContent = text;
   return box.innerHTML;
-}
-
-function make(tag, properties = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
 }
 
 export function drawPanel(target, state, actions) {
@@ -53,6 +44,12 @@ function card(layer, state, actions, explained) {
   const meaning = legend(layer, explained);
   if (meaning) article.append(meaning);
   article.append(slider(layer, state, actions));
+  if (layer.estimates) article.append(estimates(layer, actions.ask));
+  if (actions.ask) {
+    article.append(make('a', {
+      className: 'take', href: `/layers/${layer.id}/download`, download: '', textContent: 'Download', ariaLabel: `Download ${layer.title}`,
+    }));
+  }
   return article;
 }
 
@@ -86,9 +83,7 @@ function legend(layer, explained) {
 function classes(layer) {
   const list = make('ul', { className: 'legend' });
   for (const entry of layer.legend) {
-    const swatch = make('i');
-    swatch.style.backgroundColor = entry.colour;
-    list.append(make('li', {}, swatch, entry.name));
+    list.append(make('li', {}, swatch(entry.colour), entry.name));
   }
   return list;
 }
@@ -97,7 +92,7 @@ function ramp(layer) {
   const bar = make('div', { className: 'bar' });
   bar.style.backgroundImage = `linear-gradient(to right, ${layer.colours.join(', ')})`;
   const middle = (layer.minimum + layer.maximum) / 2;
-  const ticks = [layer.minimum, middle, layer.maximum].map((value) => make('span', { textContent: numbers.format(value) }));
+  const ticks = [layer.minimum, middle, layer.maximum].map((value) => make('span', { textContent: readable(value) }));
   const caption = layer.unit && layer.unit !== '1' ? [make('p', { className: 'unit', textContent: layer.unit })] : [];
   return make('div', { className: 'ramp' }, bar, make('div', { className: 'ticks' }, ...ticks), ...caption);
 }
