@@ -146,7 +146,7 @@ def test_missing_damaged_and_other_tables_are_told(tmp_path: Path) -> None:
         Split.load(tmp_path / "split.parquet")
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"PAR1 but not really")
-    with pytest.raises(InputError, match=r"broken\.parquet cannot be read"):
+    with pytest.raises(InputError, match=r"broken\.parquet' cannot be read"):
         Split.load(broken)
     other = tmp_path / "other.parquet"
     pd.DataFrame({"id": ["a"]}).to_parquet(other)

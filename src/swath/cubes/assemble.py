@@ -132,7 +132,7 @@ def parse_time(time: When) -> np.datetime64 | None:
         stamp = pd.Timestamp(time)
         stamp = stamp if stamp.tz is None else stamp.tz_convert("UTC").tz_localize(None)
         when = stamp.to_datetime64().astype("datetime64[ns]")
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise _no_time(time) from error
     if np.isnat(when):
         raise _no_time(time)

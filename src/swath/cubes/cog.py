@@ -17,17 +17,23 @@ import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from rasterio._err import CPLE_BaseError  # what rasterio.shutil lets through
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
 from swath.cubes.legend import Legend
+from swath.cubes.mosaic import Part, mosaic
 from swath.cubes.raster import probe
+from swath.cubes.stored import check_stored, mark
+from swath.cubes.style import shown_ranges as shown_ranges
 from swath.cubes.style import write_style
 from swath.errors import ConfigError, ContractError, InputError, ResourceError
+from swath.files import remove_leftovers, temporary_stem
 
 LEGEND_TAG = "SWATH_LEGEND"
 BLOCK = 512
+_WRITE_ERRORS = (RasterioError, CPLE_BaseError, OSError)  # rasterio lets some of GDAL's own errors through
 _COLOURS = ("red", "green", "blue")
 
 
@@ -123,18 +129,22 @@ class CogWriter:
         self.legend = legend
         self.tags = dict(tags or {})
         self.scale = scale if isinstance(scale, tuple) else (1.0 if scale is None else float(scale), 0.0)
+        height, width = self.geobox.shape.yx
+        self._filled = np.zeros((-(-height // BLOCK), -(-width // BLOCK)), bool)
         self._lock = threading.Lock()
         self._dataset: DatasetWriter | None = None
-        stem = f".{self.path.name}.{uuid.uuid4().hex[:8]}"
+        self._ranges: list[tuple[float, float]] | None = None
+        stem = f"{temporary_stem(self.path)}{uuid.uuid4().hex[:8]}"
         self._part, self._ready = (self.path.parent / f"{stem}.{kind}.tif" for kind in ("part", "ready"))
         _check_parts(self.names, self.units, legend)
 
     def __enter__(self) -> Self:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self.path.parent)
             self._dataset = rasterio.open(self._part, "w", **self._profile())
             self._describe(self._dataset)
-        except (RasterioError, OSError) as error:
+        except _WRITE_ERRORS as error:
             self._discard()
             raise self._unwritable(error) from error
         return self
@@ -145,7 +155,7 @@ class CogWriter:
         try:
             if kind is None:
                 self._finish()
-        except (RasterioError, OSError) as problem:
+        except (RasterioError, CPLE_BaseError, InputError, OSError) as problem:
             raise self._unwritable(problem) from problem
         finally:
             self._discard()
@@ -177,8 +187,10 @@ class CogWriter:
                     remedy="write: with CogWriter(...) as writer: writer.write(...)",
                 )
             try:
-                self._dataset.write(numbers.astype(self.dtype, copy=False), window=window)
-            except RasterioError as error:
+                numbers = numbers.astype(self.dtype, copy=False)
+                mark(self._filled, BLOCK, numbers, row, column, self.nodata)
+                self._dataset.write(numbers, window=window)
+            except _WRITE_ERRORS as error:
                 raise self._unwritable(error) from error
 
     def _profile(self) -> dict[str, Any]:
@@ -218,30 +230,51 @@ class CogWriter:
                 dataset.write_colormap(1, self.legend.colour_table(self.nodata))
         dataset.update_tags(**self.tags)
 
+    def prepare(self, parts: Sequence[Part] = ()) -> None:
+        """Make overviews and COG layout beside the file; leaving the with statement then only renames.
+
+        Args:
+            parts: strips of rows, taken as they are instead of what was written; other rows hold ``nodata``.
+
+        Raises:
+            ResourceError: the disk or folder cannot take the file.
+        """
+        try:
+            self._prepare(parts)
+        except (RasterioError, CPLE_BaseError, InputError, OSError) as problem:
+            raise self._unwritable(problem) from problem
+
     def _finish(self) -> None:
-        """Overviews and COG layout, style, and the rename that makes the file appear."""
+        if self._ranges is None:
+            self._prepare(())
+        os.replace(self._ready, self.path)
+        write_style(self.path, self._ranges or [], self.legend)
+
+    def _prepare(self, parts: Sequence[Part]) -> None:
         if self._dataset is not None:
             self._dataset.close()
             self._dataset = None
+        source = mosaic(self._part, parts, int(self.geobox.shape.x)) if parts else self._part
+        check_stored(self._part, None if parts else self._filled)
         classes = self.legend is not None
-        resampling = "NEAREST" if classes else "AVERAGE"
         rasterio.shutil.copy(
-            str(self._part),
+            str(source),
             str(self._ready),
             driver="COG",
+            num_threads=str(min(4, os.cpu_count() or 1)),  # the bytes do not depend on it
             compress="DEFLATE",
             predictor="NO" if classes else "YES",
             blocksize=BLOCK,
-            overview_resampling=resampling,
+            overview_resampling="NEAREST" if classes else "AVERAGE",
             bigtiff="IF_SAFER",
         )
-        ranges = shown_ranges(self._ready)
-        os.replace(self._ready, self.path)
-        write_style(self.path, ranges, self.legend)
+        probe(self._ready)  # GDAL does not always say that the end could not be written
+        check_stored(self._ready)
+        self._ranges = shown_ranges(self._ready)
 
     def _discard(self) -> None:
         if self._dataset is not None:
-            with contextlib.suppress(RasterioError):
+            with contextlib.suppress(*_WRITE_ERRORS):
                 self._dataset.close()
             self._dataset = None
         stem = self._part.name.removesuffix("part.tif")  # GDAL puts overviews under way beside the file
@@ -298,21 +331,6 @@ def read_legend(path: str | Path) -> Legend | None:
     return None if text is None else Legend.from_json(text)
 
 
-def shown_ranges(path: Path, pixels: int = 256) -> list[tuple[float, float]]:
-    """The 2nd and 98th percentile of each band, from the overview nearest to ``pixels`` on a side."""
-    with rasterio.open(path) as dataset:
-        step = max(1.0, max(dataset.height, dataset.width) / pixels)
-        shape = (dataset.count, max(1, int(dataset.height / step)), max(1, int(dataset.width / step)))
-        bands = dataset.read(out_shape=shape, masked=True)
-    ranges = []
-    for band in bands:
-        usable = band.compressed().astype(np.float64)
-        usable = usable[np.isfinite(usable)]
-        low, high = np.percentile(usable, [2, 98]).tolist() if usable.size else (0.0, 1.0)
-        ranges.append((low, high if high > low else low + 1.0))
-    return ranges
-
-
 def _windows(array: NDArray[Any] | da.Array) -> list[tuple[slice, slice]]:
     heights, widths = array.chunks[1:] if isinstance(array, da.Array) else ((array.shape[1],), (array.shape[2],))
     rows = [slice(sum(heights[:i]), sum(heights[: i + 1])) for i in range(len(heights))]
@@ -352,7 +370,11 @@ def _check_parts(names: tuple[str, ...], units: tuple[str, ...], legend: Legend 
 
 
 def _storable(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The type in the file: GeoTIFF has neither booleans nor half precision."""
+    """The type in the file: GeoTIFF has no booleans.
+
+    Half precision is kept as float32 whose last bits are 0, which compresses to about the same size: what GDAL writes
+    with 16 bits holds bytes of uninitialised memory in the last tiles of a row, so that equal maps would differ.
+    """
     substitutes: dict[str, np.dtype[Any]] = {"bool": np.dtype(np.uint8), "float16": np.dtype(np.float32)}
     stored = substitutes.get(dtype.name, dtype)
     if stored.kind not in "iuf":

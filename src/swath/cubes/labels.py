@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from odc.geo.xr import xr_coords
 
+from swath import limits
 from swath.cubes.nodata import valid_numbers
-from swath.cubes.raster import probe, read_window
+from swath.cubes.raster import RasterFile, chunks_of, probe, read_window
 from swath.errors import InputError
 from swath.types import IGNORE
 
@@ -35,22 +37,41 @@ def read_labels(path: str | Path, *, nodata: float | None = None) -> xr.DataArra
             remedy="extract the band with the classes, for example with 'gdal_translate -b 1'",
         )
     height, width = file.geobox.shape.yx
-    stored = read_window(file, (0,), (0, height), (0, width))
+    limits.LABEL_PIXELS.check(height * width, path)
     missing = file.nodata[0] if nodata is None else nodata
-    valid = valid_numbers(stored, (() if missing is None else (missing,),))
-    if file.shared_mask:
-        valid &= read_window(file, (0,), (0, height), (0, width), masks=True)
-    values = stored[valid]
-    limits = np.iinfo(np.int16)
-    wrong = values[(values != np.rint(values)) | (values < limits.min) | (values > limits.max)]
-    if wrong.size:
+    labels = np.full((height, width), IGNORE, dtype=np.int16)
+    wrong, example, start = 0, 0.0, 0
+    for rows in chunks_of(file)[0]:
+        part, odd = _rows_of(file, (start, start + rows), missing)
+        labels[start : start + rows] = part
+        example = complex(odd[0]).real if odd.size and not wrong else example
+        wrong += odd.size
+        start += rows
+    if wrong:
         raise InputError(
-            f"The label raster '{path}' holds {wrong.size} numbers that are no class, such as {wrong[0]:g}",
+            f"The label raster '{path}' holds {wrong} numbers that are no class, such as {example:g}",
             expected="whole numbers of 16 bits",
             remedy="check that this is the label raster, or give nodata=",
         )
-    labels = np.full((height, width), IGNORE, dtype=np.int16)
-    labels[valid[0]] = stored[valid].astype(np.int16)
     return xr.DataArray(
         labels, dims=("y", "x"), coords=xr_coords(file.geobox, always_yx=True), attrs={"source": str(path)}
     )
+
+
+def _rows_of(
+    file: RasterFile, rows: tuple[int, int], missing: float | None
+) -> tuple[NDArray[np.int16], NDArray[np.generic]]:
+    """Labels of some rows ``(y, x)``, and the numbers among them that cannot be labels."""
+    columns = (0, int(file.geobox.shape.x))
+    stored = read_window(file, (0,), rows, columns)[0]
+    valid = valid_numbers(stored[None], (() if missing is None else (missing,),))[0]
+    if file.shared_mask:
+        valid &= read_window(file, (0,), rows, columns, masks=True)[0]
+    values = stored[valid]
+    if values.dtype.kind == "c":
+        return np.full(stored.shape, IGNORE, dtype=np.int16), values
+    limits16 = np.iinfo(np.int16)
+    odd = (values != np.rint(values)) | (values < limits16.min) | (values > limits16.max)
+    labels = np.full(stored.shape, IGNORE, dtype=np.int16)
+    labels[valid] = np.where(odd, IGNORE, values).astype(np.int16)
+    return labels, values[odd]

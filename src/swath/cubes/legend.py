@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -58,11 +59,11 @@ class Legend:
     def __post_init__(self) -> None:
         object.__setattr__(self, "entries", tuple(self.entries))
         for kind in ("value", "name"):
-            seen = [getattr(entry, kind) for entry in self.entries]
-            twice = next((item for item in seen if seen.count(item) > 1), None)
+            seen = Counter(getattr(entry, kind) for entry in self.entries)
+            twice = next((item for item, count in seen.items() if count > 1), None)
             if twice is not None:
                 raise InputError(
-                    f"The {kind} '{twice}' appears {seen.count(twice)} times in the legend",
+                    f"The {kind} '{twice}' appears {seen[twice]} times in the legend",
                     expected="every value and every name once",
                     remedy="merge or rename the classes",
                 )
@@ -102,15 +103,19 @@ class Legend:
         Raises:
             InputError: the text is not a legend.
         """
+        expected = "a JSON list of entries with value, name and colour"
         try:
             rows = json.loads(text)
             if not isinstance(rows, list):
                 raise TypeError(f"a {type(rows).__name__} instead of a list")
             entries = tuple(LegendEntry(int(row["value"]), str(row["name"]), str(row["colour"])) for row in rows)
-        except (ValueError, KeyError, TypeError) as error:
+            wide = next((entry.value for entry in entries if entry.value.bit_length() > 63), None)
+            if wide is not None:
+                raise ValueError("a value beyond 64 bits")
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise InputError(
-                f"The text '{text[:60]}' is not a legend ({type(error).__name__}: {error})",
-                expected="a JSON list of entries with value, name and colour",
+                f"The text '{text[:60]}' is not a legend ({type(error).__name__}: {str(error)[:200]})",
+                expected=expected,
                 remedy="write it with Legend.to_json",
             ) from error
         return cls(entries)

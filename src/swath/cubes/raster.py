@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
-import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,21 +12,25 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-import rasterio
 from dask.base import tokenize
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from swath import grids
 from swath.cubes.cube import short_crs
-from swath.errors import InputError, nearest
+from swath.cubes.guard import is_address, open_raster
+from swath.errors import InputError, SwathError, nearest
+from swath.reading import reading, reason
 
 # Numbers per chunk: 8 MiB of int16, large enough to amortise a task and small enough that a core holds several.
 CHUNK_ELEMENTS = 2**22
 _OPEN_PER_THREAD = 16
+_EXPECTED = "a complete GeoTIFF, COG or another raster that swath reads"
 
 
 @dataclass(frozen=True)
@@ -82,13 +86,11 @@ def probe(path: str | Path) -> RasterFile:
     name = str(path)
     stamp = _stamp(name)
     try:
-        with warnings.catch_warnings():
-            # A file without georeferencing gets a sentence of its own below.
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(name)
+        dataset = open_raster(name)
     except RasterioIOError as error:
         raise unreadable(name, error) from error
-    with dataset:
+    # What a damaged file declares can defeat any accessor: no bands, types that numpy lacks, letters of no alphabet.
+    with dataset, reading(name, expected=_EXPECTED):
         _check_complete(dataset, name)
         flags = dataset.mask_flag_enums[0]
         return RasterFile(
@@ -135,10 +137,10 @@ def chunks_of(file: RasterFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 def unreadable(path: str, error: Exception) -> InputError:
     """The sentence for a file that GDAL cannot open or finish reading."""
-    cause = str(error.__cause__ or error).strip().splitlines()[0][:160]
+    cause = reason(error.__cause__ or error)
     return InputError(
         f"The file '{path}' cannot be read as a raster ({cause})",
-        expected="a complete GeoTIFF, COG or another raster that GDAL reads",
+        expected=_EXPECTED,
         remedy="check that the download finished and that the file is a raster; 'gdalinfo FILE' should describe it",
     )
 
@@ -182,7 +184,9 @@ def read_window(
         if masks:
             return np.asarray(dataset.read_masks(indexes, window=window)) > 0
         return np.asarray(dataset.read(indexes, window=window)).astype(file.dtype, copy=False)
-    except RasterioError as error:
+    except SwathError:
+        raise
+    except Exception as error:  # GDAL's own classes, and what numpy says when a block does not fit into memory
         raise unreadable(file.path, error) from error
 
 
@@ -201,7 +205,7 @@ class _Handles(threading.local):
                     expected="a file that stays as it is while it is in use",
                     remedy="open the scene again",
                 )
-            self._open[key] = rasterio.open(file.path)
+            self._open[key] = open_raster(file.path)
             if len(self._open) > _OPEN_PER_THREAD:
                 _, oldest = self._open.popitem(last=False)
                 oldest.close()
@@ -214,10 +218,10 @@ _handles = _Handles()
 
 def _stamp(name: str) -> tuple[int, int]:
     """Modification time and size of a local file; zeros for addresses that GDAL resolves itself."""
-    if "://" in name or name.startswith("/vsi"):
+    if is_address(name):
         return (0, 0)
     path = Path(name)
-    if not path.exists():
+    if "\0" in name or not path.exists():
         beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         hint = f"; files of a similar name are: {nearest(path.name, beside)}" if beside else ""
         raise InputError(
@@ -271,7 +275,24 @@ def _geobox(dataset: DatasetReader, name: str) -> GeoBox:
             expected="rows along x and columns along y",
             remedy="warp it to a north-up grid first, for example with 'gdalwarp FILE OUT'",
         )
-    return GeoBox((dataset.height, dataset.width), transform, short_crs(crs.to_wkt()))
+    if not all(math.isfinite(number) for number in tuple(transform)[:6]) or transform.a == 0 or transform.e == 0:
+        raise InputError(
+            f"The file '{name}' has an impossible grid (geotransform {tuple(transform)[:6]})",
+            expected="finite coordinates and a pixel size above 0",
+            remedy="georeference it again, for example with 'gdal_translate -a_ullr'",
+        )
+    box = GeoBox((dataset.height, dataset.width), transform, short_crs(crs.to_wkt()))
+    _check_placed(box, name)
+    return box
+
+
+def _check_placed(box: GeoBox, name: str) -> None:
+    """Do once, with one pixel, what a cube does with its CRS: damaged ones fail in a dozen ways, and only when used."""
+    corner = GeoBox((1, 1), box.affine, box.crs)
+    with reading(name, expected="a CRS that PROJ can use", remedy="assign the right one, with 'gdal_edit.py -a_srs'"):
+        _ = ~box.affine
+        xr_coords(corner, always_yx=True)
+        grids.gsd_m(corner)
 
 
 def _grow(block: int, wanted: int, limit: int) -> int:

@@ -10,6 +10,7 @@ from dask.base import compute
 from numpy.typing import NDArray
 
 from swath.cubes.cube import as_cube, lazy
+from swath.errors import InputError
 
 BLOCKS = 9
 PIXELS_PER_BLOCK = 2**16
@@ -27,10 +28,25 @@ def sample_blocks(cube: xr.Dataset, blocks: int = BLOCKS) -> tuple[NDArray[Any],
     windows = _windows(data.chunks[-2], data.chunks[-1], blocks)
     full = dataset["valid"].broadcast_like(dataset["data"]).transpose(*dataset["data"].dims)
     parts = [(data[..., rows, columns], lazy(full)[..., rows, columns]) for rows, columns in windows]
-    loaded = compute(*parts)
+    loaded = _read(parts)
     values = [np.asarray(number).reshape(*data.shape[:2], -1) for number, _ in loaded]
     valid = [np.asarray(mask).reshape(*data.shape[:2], -1) for _, mask in loaded]
     return np.concatenate(values, axis=-1), np.concatenate(valid, axis=-1)
+
+
+def _read(parts: list[Any]) -> Any:
+    """The blocks as numpy arrays; those that cannot be read are left out, unless none can."""
+    try:
+        return compute(*parts)
+    except (InputError, OSError):
+        read = []
+        for position, part in enumerate(parts):
+            try:
+                read.append(*compute(part))
+            except (InputError, OSError):
+                if not read and position == len(parts) - 1:
+                    raise
+        return read
 
 
 def _windows(heights: tuple[int, ...], widths: tuple[int, ...], blocks: int) -> list[tuple[slice, slice]]:

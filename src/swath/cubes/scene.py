@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -29,13 +30,46 @@ RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".jp2", ".vrt", ".img"})
 
 @dataclass(frozen=True)
 class Layer:
-    """Bands of one file on their grid: arrays ``(band, y, x)`` and what they mean."""
+    """Bands of one file on their grid, and what their numbers mean; arrays are lazy.
 
-    path: str
-    geobox: GeoBox
+    Args:
+        file: the file.
+        keep: its bands in order (0-based), an alpha band left out.
+        storage: names, scale and offset of these bands.
+        invalid: the numbers of each band that mean no data.
+        masked: whether the file's own mask counts.
+    """
+
+    file: RasterFile
+    keep: tuple[int, ...]
     storage: Storage
-    data: da.Array
-    valid: da.Array
+    invalid: tuple[tuple[float, ...], ...]
+    masked: bool
+
+    @property
+    def path(self) -> str:
+        """The file, as given."""
+        return self.file.path
+
+    @property
+    def geobox(self) -> GeoBox:
+        """The grid of the file."""
+        return self.file.geobox
+
+    @cached_property
+    def data(self) -> da.Array:
+        """Stored numbers ``(band, y, x)``."""
+        return lazy_bands(self.file, self.keep)
+
+    @cached_property
+    def valid(self) -> da.Array:
+        """Validity: ``(y, x)`` where no number can mean "invalid", else ``(band, y, x)``."""
+        mask = lazy_mask(self.file) if self.masked else None
+        if can_be_invalid(self.data.dtype, self.invalid):
+            valid = lazy_valid(self.data, self.invalid)
+            return valid if mask is None else valid & mask
+        data = self.data
+        return da.ones(data.shape[1:], dtype=bool, chunks=data.chunks[1:]) if mask is None else mask
 
 
 def open(
@@ -74,11 +108,32 @@ def open(
     if is_store(path):
         return open_store(path, options)
     if Path(path).is_dir():
-        return _from_files(_rasters_in(Path(path)), options, source=str(path))
+        return _from_files(rasters_in(Path(path)), options, source=str(path))
     return _from_files([str(path)], options, source=str(path))
 
 
 def _from_files(paths: Sequence[str], options: Options, source: str) -> xr.DataTree:
+    layers, when = stored_layers(paths, options)
+    attrs: dict[str, Any] = {
+        "sensor": options.sensor or "",
+        "level": options.level or "",
+        "baseline": options.baseline or "",
+        "source": source,
+        "time_known": int(when is not None),
+    }
+    moment = EPOCH if when is None else when
+    # Which files were taken is no matter of course: a folder holds more than one thinks, and repeats are left out.
+    groups = [(group, _files_of(group) if len(paths) > 1 else {}) for group in _by_grid(layers)]
+    taken = _files_of(layers) if len(paths) > 1 else {}
+    return tree_of([_stack(group, moment, attrs | own) for group, own in groups], attrs | taken)
+
+
+def stored_layers(paths: Sequence[str], options: Options) -> tuple[list[Layer], np.datetime64 | None]:
+    """What the raster files of one scene hold, file by file, and when it was taken (None if unknown); reads no pixel.
+
+    Raises:
+        InputError: as ``open``.
+    """
     if not paths:
         raise InputError("The list of files is empty", expected="at least one raster", remedy="pass the scene's files")
     files = [probe(path) for path in paths]
@@ -93,18 +148,7 @@ def _from_files(paths: Sequence[str], options: Options, source: str) -> xr.DataT
     layers = [_layer(file, options, when, index if several else None) for index, file in enumerate(files)]
     layers = _native_only(layers) if options.sensor is not None else layers
     _check_unique(layers)
-    attrs: dict[str, Any] = {
-        "sensor": options.sensor or "",
-        "level": options.level or "",
-        "baseline": options.baseline or "",
-        "source": source,
-        "time_known": int(when is not None),
-    }
-    moment = EPOCH if when is None else when
-    # Which files were taken is no matter of course: a folder holds more than one thinks, and repeats are left out.
-    groups = [(group, _files_of(group) if len(files) > 1 else {}) for group in _by_grid(layers)]
-    taken = _files_of(layers) if len(files) > 1 else {}
-    return tree_of([_stack(group, moment, attrs | own) for group, own in groups], attrs | taken)
+    return layers, when
 
 
 def _files_of(layers: Sequence[Layer]) -> dict[str, str]:
@@ -130,20 +174,10 @@ def _layer(file: RasterFile, options: Options, when: np.datetime64 | None, index
         offset=[file.offset[i] for i in keep],
         units=[file.units[i] for i in keep],
     )
-    data = lazy_bands(file, keep)
     numbers = per_band(options.nodata, [file.nodata[i] for i in keep], storage.invalid)
     # A band marked as alpha but used as a band is no mask.
     masked = file.shared_mask and not (file.alpha is not None and file.alpha in keep)
-    return Layer(file.path, file.geobox, storage, data, _valid(file, data, numbers, masked))
-
-
-def _valid(file: RasterFile, data: da.Array, numbers: Sequence[Sequence[float]], masked: bool) -> da.Array:
-    """Validity of one file: ``(y, x)`` where no number can mean "invalid", else ``(band, y, x)``."""
-    mask = lazy_mask(file) if masked else None
-    if can_be_invalid(data.dtype, numbers):
-        valid = lazy_valid(data, numbers)
-        return valid if mask is None else valid & mask
-    return da.ones(data.shape[1:], dtype=bool, chunks=data.chunks[1:]) if mask is None else mask
+    return Layer(file, keep, storage, numbers, masked)
 
 
 def _native_only(layers: list[Layer]) -> list[Layer]:
@@ -212,7 +246,12 @@ def _stack(layers: Sequence[Layer], when: np.datetime64, attrs: dict[str, Any]) 
     )
 
 
-def _rasters_in(folder: Path) -> list[str]:
+def rasters_in(folder: Path) -> list[str]:
+    """The raster files of a folder in order of their names.
+
+    Raises:
+        InputError: it holds none.
+    """
     found = sorted(str(item) for item in folder.iterdir() if item.suffix.lower() in RASTER_SUFFIXES)
     if not found:
         raise InputError(

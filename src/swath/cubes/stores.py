@@ -10,14 +10,19 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import xarray as xr
+from dask.base import tokenize
+from numpy.typing import NDArray
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from rasterio.transform import Affine
 
+from swath import limits
 from swath.cubes.assemble import EPOCH, Options, sensor_bands, storage_of, tree_of
 from swath.cubes.cube import DIMS, lazy, make_cube
+from swath.cubes.declared import check_netcdf, check_zarr
 from swath.cubes.nodata import can_be_invalid, lazy_valid, per_band
-from swath.errors import InputError, nearest
+from swath.errors import InputError, SwathError, nearest
+from swath.reading import reading, reason
 from swath.sensors import BandSet
 
 _NETCDF = frozenset({".nc", ".nc4", ".netcdf", ".h5"})
@@ -40,11 +45,16 @@ def open_store(path: str | Path, options: Options) -> xr.DataTree:
         InputError: the store is missing or damaged, holds nothing on a regular grid, has no known CRS, or lacks a
             variable that was asked for.
     """
-    tree = _open_tree(path)
+    # Damaged attributes and coordinates reach as far as the first code that uses them.
+    with reading(path, expected=f"a complete {_format(path)}, with CF attributes of their right types"):
+        return _scene_of(_open_tree(path), path, options)
+
+
+def _scene_of(tree: xr.DataTree, path: str | Path, options: Options) -> xr.DataTree:
     cubes = []
     skipped: dict[str, tuple[Any, ...]] = {}
     for node in tree.subtree:
-        dataset = node.to_dataset()
+        dataset = _on_demand(node.to_dataset(), path, node.path)
         if {"data", "valid"} <= set(dataset.data_vars) and dataset["data"].dims == DIMS:
             cubes.append(_own(dataset, options, path))
         else:
@@ -72,25 +82,67 @@ def _open_tree(path: str | Path) -> xr.DataTree:
             expected="a NetCDF file or Zarr store that exists",
             remedy=f"check the path; names nearby: {nearest(Path(path).name, beside) or 'none'}",
         )
-    netcdf = _is_netcdf(path)
     # Zarr stores are read without consolidated metadata, which newer and older writers disagree about.
-    engine: dict[str, Any] = {"engine": "h5netcdf"} if netcdf else {"engine": "zarr", "consolidated": False}
+    engine: dict[str, Any] = (
+        {"engine": "h5netcdf"} if _is_netcdf(path) else {"engine": "zarr", "consolidated": False}
+    ) | {"chunks": None, "cache": False, "mask_and_scale": False, "decode_coords": "all"}
     try:
+        (check_netcdf if _is_netcdf(path) else check_zarr)(Path(path))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=xr.SerializationWarning)
             try:
-                return xr.open_datatree(path, chunks={}, mask_and_scale=False, decode_coords="all", **engine)
-            except ValueError:
+                return xr.open_datatree(path, **engine)
+            except (ValueError, OverflowError):
                 # Months and years have no fixed length: the numbers are fine, their times stay unknown.
-                engine["decode_times"] = False
-                return xr.open_datatree(path, chunks={}, mask_and_scale=False, decode_coords="all", **engine)
+                return xr.open_datatree(path, **engine, decode_times=False)
+    except SwathError:
+        raise
     except Exception as error:  # HDF5, Zarr and codecs raise unrelated classes
-        raise InputError(
-            f"'{path}' cannot be read as {'NetCDF' if netcdf else 'Zarr'} "
-            f"({str(error).strip().splitlines()[0][:160] or type(error).__name__})",
-            expected="a complete file in that format",
-            remedy="check that the download finished; 'ncdump -h FILE' should describe a NetCDF file",
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | Path, error: Exception) -> InputError:
+    return InputError(
+        f"'{path}' cannot be read as {_format(path)} ({reason(error)})",
+        expected="a complete file in that format",
+        remedy="check that the download finished; 'ncdump -h FILE' should describe a NetCDF file",
+    )
+
+
+class _Stored:
+    """A variable on disk that says which file is damaged when reading fails, in whatever thread that happens."""
+
+    def __init__(self, variable: xr.Variable, path: str) -> None:
+        self.variable, self.path = variable, path
+        self.shape, self.dtype, self.ndim = variable.shape, variable.dtype, variable.ndim
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        try:
+            return np.asarray(self.variable[key].values)
+        except Exception as error:  # codecs raise unrelated classes
+            raise _unreadable(self.path, error) from error
+
+
+def _on_demand(dataset: xr.Dataset, path: str | Path, group: str) -> xr.Dataset:
+    """The variables of a group as dask arrays in stored chunks; coordinates of one dimension are read at once."""
+    limits.BANDS.check(len(dataset.variables), path)
+    limits.DATES.check(dataset.sizes.get("time", 0), path)
+    changed: dict[Hashable, Any] = {}
+    for name, variable in dataset.variables.items():
+        if variable.ndim <= 1 and name in dataset.coords:
+            changed[name] = variable.load()
+            continue
+        stored = variable.encoding.get("preferred_chunks", {})
+        chunks = tuple(stored.get(dim, "auto" if not stored else -1) for dim in variable.dims)
+        array = da.from_array(
+            _Stored(variable, str(path)),
+            chunks=chunks if variable.dtype.kind in "iufbmMc" else -1,
+            name=f"store-{tokenize(str(path), Path(path).stat().st_mtime_ns, group, str(name))}",
+            meta=np.empty((0,) * variable.ndim, dtype=variable.dtype),
+        )
+        changed[name] = xr.Variable(variable.dims, array, variable.attrs, variable.encoding)
+    coords = {name: item for name, item in changed.items() if name in dataset.coords}
+    return dataset.assign({name: item for name, item in changed.items() if name not in coords}).assign_coords(coords)
 
 
 def _own(dataset: xr.Dataset, options: Options, path: str | Path) -> xr.Dataset:
@@ -154,6 +206,10 @@ def _from_cf(
         },
     )
     return [cube], {name: dims for name, dims in skipped.items() if name not in wanted}
+
+
+def _format(path: str | Path) -> str:
+    return "NetCDF" if _is_netcdf(path) else "Zarr"
 
 
 def _is_netcdf(path: str | Path) -> bool:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
+import rasterio
+
 from swath.cubes.legend import Legend
 from swath.files import write_whole
 
@@ -91,3 +94,18 @@ def _composite(ranges: Sequence[tuple[float, float]]) -> ElementTree.Element:
         ):
             ElementTree.SubElement(contrast, tag).text = text
     return element
+
+
+def shown_ranges(path: Path, pixels: int = 256) -> list[tuple[float, float]]:
+    """The 2nd and 98th percentile of each band, from the overview nearest to ``pixels`` on a side."""
+    with rasterio.open(path) as dataset:
+        step = max(1.0, max(dataset.height, dataset.width) / pixels)
+        shape = (dataset.count, max(1, int(dataset.height / step)), max(1, int(dataset.width / step)))
+        bands = dataset.read(out_shape=shape, masked=True)
+    ranges = []
+    for band in bands:
+        usable = band.compressed().astype(np.float64)
+        usable = usable[np.isfinite(usable)]
+        low, high = np.percentile(usable, [2, 98]).tolist() if usable.size else (0.0, 1.0)
+        ranges.append((low, high if high > low else low + 1.0))
+    return ranges

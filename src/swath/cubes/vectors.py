@@ -15,7 +15,10 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 from rasterio.features import rasterize
 
+from swath import limits
+from swath.cubes.tables import FORMATS, read_table
 from swath.errors import ConfigError, InputError, nearest
+from swath.reading import reading
 from swath.types import IGNORE
 
 Vectors: TypeAlias = gpd.GeoDataFrame | str | Path
@@ -97,21 +100,14 @@ def _read(vectors: Vectors) -> tuple[gpd.GeoDataFrame, str]:
     if isinstance(vectors, gpd.GeoDataFrame):
         return _checked(vectors, "the table of polygons"), "the table of polygons"
     path = Path(vectors)
-    if not path.exists():
+    if "\0" in str(path) or not path.exists():
         beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         hint = f"; files of a similar name are: {nearest(path.name, beside)}" if beside else ""
         raise InputError(
             f"There is no file '{path}'", expected="a file of polygons that exists", remedy=f"check the path{hint}"
         )
-    try:
-        table = gpd.read_parquet(path) if path.suffix.lower() in {".parquet", ".geoparquet"} else gpd.read_file(path)
-    except Exception as error:  # the readers of a dozen formats raise a dozen unrelated classes
-        raise InputError(
-            f"The file '{path}' cannot be read as polygons ({str(error).splitlines()[0][:160]})",
-            expected="GeoPackage, GeoJSON, Shapefile or GeoParquet",
-            remedy="check that the file is complete; 'ogrinfo FILE' should describe it",
-        ) from error
-    return _checked(table, str(path)), str(path)
+    with reading(path, expected=f"polygons as {FORMATS}", remedy="write it again in one of these formats"):
+        return _checked(read_table(path), str(path)), str(path)
 
 
 def _checked(table: Any, name: str) -> gpd.GeoDataFrame:
@@ -186,7 +182,9 @@ def _usable(table: gpd.GeoDataFrame) -> NDArray[np.bool_]:
 
 def _on_grid(table: gpd.GeoDataFrame, geobox: GeoBox, name: str) -> gpd.GeoDataFrame:
     """The polygons in the CRS of the grid, if any of them touches it."""
-    placed = table[_usable(table)].to_crs(str(geobox.crs))
+    limits.LABEL_PIXELS.check(geobox.shape.y * geobox.shape.x, "the grid")
+    with reading(name, expected="polygons with coordinates in their CRS"):
+        placed = table[_usable(table)].to_crs(str(geobox.crs))
     left, bottom, right, top = geobox.boundingbox
     touching = placed.cx[left:right, bottom:top] if len(placed) else placed
     if not len(touching):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from swath.judge.conditions import require_ledger
 from swath.judge.registration import load_registration, registration_commit, require_committed
 from swath.judge.table import ResultTable, contender
 from swath.judge.verdict import decide_all
+from swath.reading import read_json, reading
 from swath.types import Claim, Outcome, ResultRow
 
 EVIDENCE = "evidence"
@@ -127,12 +127,14 @@ def read_evidence(registration: Path | str) -> Evidence | None:
     facts = path.parent / EVIDENCE / f"{path.stem}.json"
     if not facts.exists():
         return None
+    expected = "the file that write_evidence wrote"
+    content = read_json(facts, expected=expected, remedy="measure again with: swath run SYSTEM --evidence")
     try:
-        return Evidence.model_validate(json.loads(facts.read_text(encoding="utf-8")))
-    except (ValidationError, json.JSONDecodeError) as error:
+        return Evidence.model_validate(content)
+    except ValidationError as error:
         raise InputError(
             f"The evidence {facts} cannot be read ({type(error).__name__})",
-            expected="the file that write_evidence wrote",
+            expected=expected,
             remedy="measure again with: swath run SYSTEM --evidence",
         ) from error
 
@@ -161,7 +163,8 @@ def outcomes(registration: Path | str) -> tuple[Outcome, ...]:
         )
     amended = evidence.amended or evidence.registration_sha256 != sha256(path)
     registered = evidence.registration_commit + (" (amended)" if amended else "")
-    return decide_all(claims, ResultTable.load(rows), registered=registered)
+    with reading(rows, expected="values, seeds and groups of the right types", remedy="measure again"):
+        return decide_all(claims, ResultTable.load(rows), registered=registered)
 
 
 def claims_table(directory: Path | str | None = None) -> list[dict[str, Any]]:

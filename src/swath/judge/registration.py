@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from swath import limits
 from swath.errors import ClaimError, ConfigError, InputError, nearest
 from swath.judge import history
+from swath.reading import reading
 from swath.types import Claim
 
 TOP = ("system", "title", "claim")
@@ -24,14 +27,22 @@ def load_registration(path: Path | str) -> tuple[Claim, ...]:
             not exactly one claim is primary; ``system`` is not the name of the file.
     """
     path = Path(path)
+    expected = "a TOML file with system, title and [[claim]] tables"
     try:
+        limits.YAML_BYTES.check(path.stat().st_size, path)
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # no text, no TOML, nested too deeply, too many digits
         raise InputError(
             f"The registration {path} cannot be read ({error})",
-            expected="a TOML file with system, title and [[claim]] tables",
+            expected=expected,
             remedy="check the path and the syntax",
         ) from error
+    with reading(path, expected=expected, remedy="correct the file"):
+        return _claims(path, content)
+
+
+def _claims(path: Path, content: dict[str, Any]) -> tuple[Claim, ...]:
+    """The claims of a registration, checked one by one and together."""
     _check_keys(path, content, TOP, "the top level")
     if content.get("system") != path.stem or not isinstance(content.get("title"), str):
         raise ConfigError(
@@ -101,6 +112,12 @@ def _claim(path: Path, number: int, table: dict[str, Any]) -> Claim:
             expected=first["msg"][0].lower() + first["msg"][1:],
             remedy="correct the key",
         ) from error
+    if not math.isfinite(claim.margin):
+        raise ConfigError(
+            f"'margin' of {where} in {path.name} is {claim.margin}",
+            expected="a finite number above 0",
+            remedy="register the smallest effect that matters",
+        )
     if len(set(claim.seeds)) != len(claim.seeds) or not claim.seeds:
         raise ConfigError(
             f"{where} in {path.name} has the seeds {list(claim.seeds)}",

@@ -17,6 +17,7 @@ import pyarrow.parquet
 
 from swath.errors import ConfigError, ContractError, InputError, nearest
 from swath.files import write_whole
+from swath.reading import check_parquet, reading
 from swath.types import ResultRow
 from swath.types.result import COLUMNS, FRACTIONS, KEY
 
@@ -112,14 +113,12 @@ class ResultTable:
             InputError: the file is missing, is not parquet, or has other columns.
         """
         path = Path(path).with_suffix(".parquet")
-        try:
+        expected, remedy = "a parquet file written by ResultTable.save", "check the path, or make the table again"
+        if not path.exists():
+            raise InputError(f"There is no result table {path}", expected=expected, remedy=remedy)
+        check_parquet(path, expected=expected, remedy=remedy)
+        with reading(path, expected=expected, remedy=remedy):
             table = pyarrow.parquet.read_table(path)
-        except (FileNotFoundError, pa.ArrowInvalid) as error:
-            raise InputError(
-                f"There is no result table {path} ({type(error).__name__})",
-                expected="a parquet file written by ResultTable.save",
-                remedy="check the path, or make the table again",
-            ) from error
         if set(table.column_names) != set(COLUMNS):
             odd = sorted(set(table.column_names) ^ set(COLUMNS))
             raise InputError(
@@ -127,7 +126,8 @@ class ResultTable:
                 expected="the columns of ResultRow",
                 remedy="read it with the version of swath that wrote it",
             )
-        return cls(ResultRow(**row) for row in table.to_pylist())
+        with reading(path, expected=expected, remedy=remedy):
+            return cls(ResultRow(**row) for row in table.select(list(COLUMNS)).cast(_schema()).to_pylist())
 
     def to_markdown(self, rows: str, columns: str, metric: str) -> str:
         """A markdown table of one metric: mean (standard deviation, ddof 1) over seeds and folds.

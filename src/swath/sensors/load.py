@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
+from swath import limits
 from swath.errors import InputError, nearest
+from swath.reading import read_text, reading
 from swath.sensors.bands import Band, BandSet
 from swath.sensors.schema import BandRecord, BaselineRecord, LevelRecord, ScaleRecord, SensorRecord
 from swath.sensors.sensor import Baseline, Level, Scaling, Sensor, physical_range
@@ -39,7 +41,10 @@ def load(name: str) -> Sensor:
         path = Path(name)
         if not path.is_file():
             raise InputError(f"There is no sensor file {path}", expected="a TOML file", remedy="check the path")
-        return parse(path.read_text(encoding="utf-8"), str(path))
+        expected, remedy = "a TOML file", "compare it with a packaged one such as sentinel2_l2a.toml"
+        limits.YAML_BYTES.check(path.stat().st_size, path)
+        with reading(path, expected=expected, remedy=remedy):
+            return parse(read_text(path, expected=expected), str(path))
     known = names()
     if str(name) not in known:
         raise InputError(
@@ -74,10 +79,6 @@ def parse(text: str, where: str) -> Sensor:
     """
     try:
         record = SensorRecord.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(
-            f"The sensor file {where} is not TOML: {error}", expected="TOML", remedy="correct the line"
-        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -85,6 +86,10 @@ def parse(text: str, where: str) -> Sensor:
             f"The sensor file {where} has {error.error_count()} faults, the first at {place}: {first['msg']}",
             expected="the keys of the packaged sensor files",
             remedy="compare it with a packaged one such as sentinel2_l2a.toml",
+        ) from error
+    except (ValueError, RecursionError) as error:  # no TOML, nested too deeply, or a number of too many digits
+        raise InputError(
+            f"The sensor file {where} is not TOML: {error}", expected="TOML", remedy="correct the line"
         ) from error
     bands = BandSet(tuple(_band(band, record) for band in record.bands))
     levels = {key: _level(key, level, bands) for key, level in record.levels.items()}

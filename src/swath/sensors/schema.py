@@ -12,7 +12,7 @@ from swath.sensors.bands import Kind
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class BandRecord(_Record):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from swath.errors import ContractError, InputError, nearest
 from swath.files import replacing
+from swath.reading import check_parquet, reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,14 +109,9 @@ class Split:
             raise InputError(
                 f"There is no split table {path}", expected="a parquet table", remedy="make the split first"
             )
-        try:
+        check_parquet(path, expected="a parquet table", remedy="make the split again")
+        with reading(path, expected="a split table as parquet", remedy="make the split again"):
             split = cls(pd.read_parquet(path))
-        except (OSError, ValueError) as error:  # pyarrow's errors are subclasses of both
-            raise InputError(
-                f"The split table {path} cannot be read ({type(error).__name__})",
-                expected="a parquet table",
-                remedy="make the split again",
-            ) from error
         missing = [column for column in COLUMNS if column not in split.table.columns]
         if missing:
             raise InputError(
@@ -130,10 +126,13 @@ class Split:
                 expected=f"{stored.name} beside the table",
                 remedy="make the split again; Split(table).save(path) writes both",
             )
-        written = stored.read_text(encoding="utf-8", errors="replace").strip()
-        if written != split.hash:
+        with reading(path, expected="a split table as parquet", remedy="make the split again"):
+            with stored.open("rb") as file:
+                written = file.read(64).decode("utf-8", errors="replace").strip()
+            present = split.hash
+        if written != present:
             raise InputError(
-                f"The split {path} has the hash {split.hash}, not {written} as written",
+                f"The split {path} has the hash {present}, not {written} as written",
                 expected="a table that nobody edited",
                 remedy="make the split again; Split(table).save(path) writes an edit that was on purpose",
             )
