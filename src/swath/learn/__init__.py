@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from swath.learn.checkpoint import load_checkpoint, read_record, save_checkpoint
 from swath.learn.config import FitConfig, parse
+from swath.learn.embedding import Embedder
 from swath.learn.fit import BEST, LAST, BatchLoader, FitResult, fit
 from swath.learn.reproduce import repeatable, seeded
 from swath.learn.segmentation import TrainOptions, build_task, read_options, train_segmentation
@@ -13,6 +14,7 @@ __all__ = [
     "BEST",
     "LAST",
     "BatchLoader",
+    "Embedder",
     "FitConfig",
     "FitResult",
     "SegmentationLoss",

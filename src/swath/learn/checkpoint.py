@@ -7,21 +7,25 @@ configuration, is strict about every weight, and brings old schemas forward one 
 
 from __future__ import annotations
 
+import hashlib
 import importlib
-import json
+import math
 import platform
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from swath.errors import InputError, nearest
-from swath.files import replacing, write_json
+from swath.errors import InputError, SwathError, nearest
+from swath.files import replacing, sha256, write_json
+from swath.learn.record import build_network
 from swath.learn.task import SegmentationTask, Trainable
+from swath.reading import read_json, reading, reason
 
 SCHEMA_VERSION = 1
 WEIGHTS, RECORD = "model.safetensors", "model.json"
@@ -51,16 +55,18 @@ def save_checkpoint(
         ContractError: the network is not a known architecture.
     """
     directory = Path(directory)
+    weights = save(portable(task.state_dict() if isinstance(task, nn.Module) else {}))
     content = {
         "schema_version": SCHEMA_VERSION,
         **task.record(),
         "config": dict(config),
         "provenance": dict(provenance),
         "versions": versions(),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
     with replacing(directory / WEIGHTS) as temporary:
         # Not save_file, whose files nobody but their owner may read.
-        temporary.write_bytes(save(portable(task.state_dict() if isinstance(task, nn.Module) else {})))
+        temporary.write_bytes(weights)
     write_json(directory / RECORD, content)
     return directory
 
@@ -79,7 +85,7 @@ def load_checkpoint(path: Path | str) -> SegmentationTask:
     directory = path.parent if path.name in (RECORD, WEIGHTS) else path
     record = read_record(directory)
     where = str(directory / RECORD)
-    name = record["task"]
+    name = str(record["task"])[:80]
     if name not in TASKS:
         raise InputError(
             f"{where}: the task '{name}' is unknown",
@@ -87,15 +93,23 @@ def load_checkpoint(path: Path | str) -> SegmentationTask:
             remedy=f"the nearest is {nearest(name, TASKS, 1)}; a newer swath may know '{name}'",
         )
     module, _, attribute = TASKS[name].partition(":")
+    # Built without memory first: a record of a few bytes can ask for a network of any size.
+    weights = directory / WEIGHTS
+    stored = _stored_shapes(weights)
+    build = getattr(importlib.import_module(module), attribute).from_record
     try:
-        task: SegmentationTask = getattr(importlib.import_module(module), attribute).from_record(record, where)
-    except (KeyError, TypeError, ValueError) as error:
+        _check_size(record, where, stored, weights)
+        task: SegmentationTask = build(record, where)
+    except SwathError:
+        raise
+    except Exception as error:  # values of any type in any place: no list of classes would be complete
         raise InputError(
-            f"{where} is not as schema {SCHEMA_VERSION} has it ({type(error).__name__}: {error})",
+            f"{where} is not as schema {SCHEMA_VERSION} has it ({reason(error)})",
             expected="the record as training wrote it",
             remedy="copy the checkpoint again; it may have been edited",
         ) from error
-    _load_weights(task, directory / WEIGHTS)
+    _load_weights(task, weights)
+    _check_belongs(directory, record)
     return task.eval()
 
 
@@ -106,27 +120,24 @@ def read_record(directory: Path | str) -> dict[str, Any]:
         InputError: the file is missing, is no JSON object of swath, lacks a section or has a newer schema.
     """
     path = Path(directory) / RECORD
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    with reading(path, expected=f"a directory with {RECORD}", remedy="check the path"):
+        there = path.exists()
+    if not there:
         raise InputError(
             f"There is no checkpoint in {path.parent}: {RECORD} is missing",
             expected=f"a directory with {RECORD} and {WEIGHTS}",
             remedy="name the directory that training wrote (best/ or last/ inside its output)",
-        ) from error
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read as JSON ({error})",
-            expected="the JSON record of a swath checkpoint",
-            remedy="copy the checkpoint again; it may be truncated",
-        ) from error
+        )
+    expected, remedy = "the JSON record of a swath checkpoint", "copy the checkpoint again; it may be truncated"
+    record = read_json(path, expected=expected, remedy=remedy)
     if not isinstance(record, dict) or not ({"architecture", "network"} & set(record)):
         raise InputError(
             f"{path} is JSON, but not of a swath checkpoint",
             expected="the sections schema_version, " + ", ".join(SECTIONS),
             remedy="name the directory that training wrote",
         )
-    record = migrate(record, str(path))
+    with reading(path, expected=expected, remedy="copy the checkpoint again; it may have been edited"):
+        record = migrate(record, str(path))
     missing = [section for section in SECTIONS if section not in record]
     if missing:
         raise InputError(
@@ -144,11 +155,13 @@ def migrate(record: dict[str, Any], where: str) -> dict[str, Any]:
         InputError: the schema is newer than this version of swath or no whole number.
     """
     number = record.get("schema_version", 0)
-    if not isinstance(number, int) or number < 0 or number > SCHEMA_VERSION:
+    if type(number) is not int or number < 0 or number > SCHEMA_VERSION:
+        versions = record.get("versions")
+        writer = versions.get("swath", "a newer one") if isinstance(versions, dict) else "a newer one"
         raise InputError(
-            f"{where} has the schema version {number!r}",
+            f"{where} has the schema version {str(number)[:40]!r}",
             expected=f"a version from 0 to {SCHEMA_VERSION}, which this swath reads",
-            remedy=f"update swath (the file was written by {record.get('versions', {}).get('swath', 'a newer one')})",
+            remedy=f"update swath (the file was written by {str(writer)[:40]})",
         )
     for step in range(number, SCHEMA_VERSION):
         record = MIGRATIONS[step](record) | {"schema_version": step + 1}
@@ -194,19 +207,58 @@ def portable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
 
 
-def _load_weights(task: nn.Module, path: Path) -> None:
+def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Name to shape of the stored weights, from the header alone."""
     if not path.exists():
         raise InputError(
             f"The weights {path} are missing", expected=f"{WEIGHTS} beside {RECORD}", remedy="copy both files together"
         )
     try:
-        stored = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+        with safe_open(path, framework="pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, OverflowError) as error:
+        raise _no_weights(path, error) from error
+
+
+def _no_weights(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path} ({path.stat().st_size} bytes) cannot be read as safetensors ({reason(error)})",
+        expected="complete weights in the safetensors format; pickled weights are never read",
+        remedy="copy the checkpoint again; the file is truncated or of another kind",
+    )
+
+
+def _check_size(record: Mapping[str, Any], where: str, stored: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    """Refuse a record whose network is far larger than the weights beside it, before memory is taken for it."""
+    with torch.device("meta"):
+        network = build_network(record["architecture"], where)
+    wanted = sum(parameter.numel() for parameter in network.parameters())
+    there = sum(math.prod(shape) for shape in stored.values())
+    if wanted > 10 * there + 10**6:
         raise InputError(
-            f"{path} ({path.stat().st_size} bytes) cannot be read as safetensors ({error})",
-            expected="complete weights in the safetensors format; pickled weights are never read",
-            remedy="copy the checkpoint again; the file is truncated or of another kind",
-        ) from error
+            f"{where} describes a network of {wanted} parameters, and {path.name} holds {there} numbers",
+            expected=f"{RECORD} and {WEIGHTS} of the same checkpoint",
+            remedy="copy both files of one checkpoint",
+        )
+
+
+def _check_belongs(directory: Path, record: Mapping[str, Any]) -> None:
+    """Refuse new weights beside an old record, which a run leaves that is killed between writing the two."""
+    written = record.get("weights_sha256")
+    if written is not None and sha256(directory / WEIGHTS) != written:
+        raise InputError(
+            f"{directory / WEIGHTS} holds other weights than {RECORD} describes",
+            expected="both files of one checkpoint",
+            remedy="if training was stopped while it saved them, start the same training again and it goes on from "
+            "there; otherwise copy both files again",
+        )
+
+
+def _load_weights(task: nn.Module, path: Path) -> None:
+    try:
+        stored = load_file(path)
+    except (SafetensorError, OSError, ValueError, OverflowError, RuntimeError) as error:
+        raise _no_weights(path, error) from error
     wanted = task.state_dict()
     problems = [f"{name} is missing" for name in wanted if name not in stored]
     problems += [f"{name} is not in the architecture" for name in stored if name not in wanted]
@@ -214,6 +266,17 @@ def _load_weights(task: nn.Module, path: Path) -> None:
         f"{name} has shape {tuple(stored[name].shape)} instead of {tuple(tensor.shape)}"
         for name, tensor in wanted.items()
         if name in stored and stored[name].shape != tensor.shape
+    ]
+    problems += [
+        f"{name} holds {str(stored[name].dtype).removeprefix('torch.')} instead of "
+        f"{str(tensor.dtype).removeprefix('torch.')}"
+        for name, tensor in wanted.items()
+        if name in stored and stored[name].dtype != tensor.dtype
+    ]
+    problems += [
+        f"{name} holds numbers that are NaN or infinite"
+        for name, tensor in stored.items()
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all())
     ]
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""

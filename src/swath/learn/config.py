@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -76,14 +77,41 @@ def parse(model_class: type[Model], mapping: Any, where: str) -> Model:
             remedy="write one 'key: value' per line",
         )
     try:
-        return model_class.model_validate(dict(mapping))
+        model = model_class.model_validate(dict(mapping))
     except ValidationError as error:
         parts = [_sentence(model_class, detail) for detail in error.errors(include_url=False)]
+    else:
+        _check_numbers(mapping, where)
+        return model
     raise ConfigError(
         f"{where}: " + "; ".join(given for given, _, _ in parts),
         expected="; ".join(dict.fromkeys(expected for _, expected, _ in parts)),
         remedy="; ".join(dict.fromkeys(remedy for _, _, remedy in parts)),
     )
+
+
+def _check_numbers(mapping: Mapping[Any, Any], where: str) -> None:
+    """Refuse numbers that are right for their field and yet mean nothing: endless, or too long to print."""
+    wild = _wild_number(mapping)
+    if wild is not None:
+        raise ConfigError(
+            f"{where}: '{wild}' is infinite, no number (NaN), or beyond 64 bits",
+            expected="finite numbers",
+            remedy=f"change '{wild}'",
+        )
+
+
+def _wild_number(value: Any, path: str = "") -> str | None:
+    """Dotted place of the first number that no option can mean, or None."""
+    if isinstance(value, Mapping):
+        items: Any = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    else:
+        huge = isinstance(value, int) and value.bit_length() > 63
+        return path if huge or (isinstance(value, float) and not math.isfinite(value)) else None
+    found = (_wild_number(item, f"{path}.{key}" if path else str(key)) for key, item in items)
+    return next((place for place in found if place is not None), None)
 
 
 def _sentence(model_class: type[BaseModel], detail: ErrorDetails) -> tuple[str, str, str]:

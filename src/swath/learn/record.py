@@ -43,10 +43,10 @@ def build_network(architecture: Mapping[str, Any], where: str) -> nn.Module:
     Raises:
         InputError: the name or an argument is unknown, or an argument is missing.
     """
-    name, arguments = architecture["name"], architecture["arguments"]
+    name, arguments = str(architecture["name"]), architecture["arguments"]
     if name not in ARCHITECTURES:
         raise InputError(
-            f"{where}: the architecture '{name}' is unknown",
+            f"{where}: the architecture '{name[:40]}' is unknown",
             expected=f"one of {', '.join(ARCHITECTURES)}",
             remedy=f"the nearest is {nearest(name, ARCHITECTURES, 1)}; a newer swath may know '{name}'",
         )
@@ -56,7 +56,7 @@ def build_network(architecture: Mapping[str, Any], where: str) -> nn.Module:
         inspect.signature(kind).bind(**arguments)
     except TypeError as error:
         raise InputError(
-            f"{where}: the arguments {arguments} do not fit the architecture '{name}' ({error})",
+            f"{where}: the arguments {str(arguments)[:200]} do not fit the architecture '{name}' ({error})",
             expected=f"the arguments {inspect.signature(kind)}",
             remedy="use the swath version that wrote the file, named in it under 'versions'",
         ) from error

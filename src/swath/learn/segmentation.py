@@ -84,7 +84,7 @@ def read_options(
     content = _from_file(Path(config)) if isinstance(config, Path | str) else dict(config or {})
     flags = {"epochs": epochs, "learning_rate": learning_rate}
     given = {name: value for name, value in flags.items() if value is not None}
-    if given and isinstance(content, dict):
+    if given and isinstance(content, dict) and isinstance(content.get("fit") or {}, dict):
         content = {**content, "fit": {**(content.get("fit") or {}), **given}}
     if batch_size is not None and isinstance(content, dict):
         content = {**content, "batch_size": batch_size}

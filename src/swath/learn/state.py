@@ -22,6 +22,7 @@ from swath.errors import ConfigError, InputError
 from swath.files import replacing
 from swath.learn.checkpoint import portable
 from swath.learn.optimise import MovingAverage
+from swath.reading import parse_json
 
 STATE = "training_state.safetensors"
 
@@ -132,7 +133,10 @@ def check_same_run(path: Path, started_with: Mapping[str, Any]) -> None:
         InputError: the file is truncated.
     """
     metadata, _ = _read(path)
-    then = _flat(json.loads(metadata.get("started_with", "{}")))
+    expected = "the settings that training wrote"
+    then = _flat(
+        parse_json(metadata.get("started_with", "{}"), path, expected=expected, remedy="remove it to begin anew")
+    )
     now = _flat(json.loads(json.dumps(started_with)))
     differences = [
         f"{key} was {json.dumps(then.get(key, 'absent'))} and is now {json.dumps(now.get(key, 'absent'))}"

@@ -18,10 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swath import limits
 from swath.errors import ConfigError, ContractError
 from swath.types import Features
 
 Norm = Literal["group", "channel"]
+DEEPEST = 16
+"""Halvings after which nothing is left of any image."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,18 @@ class UNetSpec:
                     expected=f"a whole number of at least {smallest}",
                     remedy=f"change '{name}'",
                 )
+        # Depth first: the channels of 10^9 levels could not even be counted.
+        if self.depth > DEEPEST:
+            raise ConfigError(
+                f"U-Net: 'depth' is {str(self.depth)[:40]}", expected=f"at most {DEEPEST}", remedy="change 'depth'"
+            )
+        if self.parameters > limits.PARAMETERS.value:
+            raise ConfigError(
+                f"The U-Net would have about 10^{len(f'{self.parameters:x}') * 6 // 5} parameters (width "
+                f"{str(self.width)[:40]}, depth {self.depth}, {str(self.in_channels)[:40]} bands)",
+                expected=f"at most {limits.PARAMETERS.value}",
+                remedy=f"change the width; if it is meant, set {limits.PARAMETERS.variable}",
+            )
         if self.norm not in ("group", "channel"):
             raise ConfigError(f"U-Net: 'norm' is {self.norm!r}", expected="'group' or 'channel'", remedy="choose one")
 
@@ -146,6 +161,11 @@ class UNetDecoder(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         """Logits ``(B, out_channels, s h, s w)`` for a finest map ``(B, C, h, w)`` of stride s."""
+        logits: Tensor = self.head(self.before_head(features))
+        return logits
+
+    def before_head(self, features: Features) -> Tensor:
+        """What the head sees: ``(B, C, h, w)``, of the size of the finest map."""
         if len(features.maps) != len(self.mix) + 1:
             raise ContractError(
                 f"The features have {len(features.maps)} levels",
@@ -157,8 +177,7 @@ class UNetDecoder(nn.Module):
             skip = features.maps[level]
             current = F.interpolate(self.narrow[level](current), size=skip.shape[-2:], mode="bilinear")
             current = self.mix[level](torch.cat([skip, current], dim=1))
-        logits: Tensor = self.head(current)
-        return logits
+        return current
 
 
 class UNet(nn.Module):
@@ -199,6 +218,11 @@ class UNet(nn.Module):
         Sizes that the strides do not divide are padded at the right and lower edge by repeating the border (zeros
         would shift the group statistics), and the logits are cropped back.
         """
+        logits: Tensor = self.decoder(self.encode(image))
+        return logits[..., : image.shape[-2], : image.shape[-1]]
+
+    def encode(self, image: Tensor) -> Features:
+        """Feature maps of the padded image, finest first; see ``forward``."""
         if image.ndim != 4 or image.shape[1] != self.spec.in_channels or 0 in image.shape[2:]:
             raise ContractError(
                 f"The U-Net was given an image of shape {tuple(image.shape)}",
@@ -210,8 +234,8 @@ class UNet(nn.Module):
         below, beside = -height % stride, -width % stride
         if below or beside:
             image = F.pad(image, (0, beside, 0, below), mode="replicate")
-        logits: Tensor = self.decoder(self.encoder(image.contiguous(memory_format=torch.channels_last)))
-        return logits[..., :height, :width]
+        features: Features = self.encoder(image.contiguous(memory_format=torch.channels_last))
+        return features
 
 
 class ChannelNorm(nn.Module):

@@ -1,7 +1,21 @@
-"""Windowed, blended prediction of scenes of any size to COG."""
+"""Windowed, blended, resumable prediction of scenes of any size to COG."""
 
 from __future__ import annotations
 
-from swath.predict.scene import PredictionReport, check_request, predict_scene
+from swath.predict.augmented import TestTimeAugmentation
+from swath.predict.report import PredictionReport
+from swath.predict.scene import check_request, predict_scene
+from swath.predict.seams import Seams
+from swath.predict.tiles import overlap_pixels
+from swath.predict.vectorise import VectoriseReport, vectorise
 
-__all__ = ["PredictionReport", "check_request", "predict_scene"]
+__all__ = [
+    "PredictionReport",
+    "Seams",
+    "TestTimeAugmentation",
+    "VectoriseReport",
+    "check_request",
+    "overlap_pixels",
+    "predict_scene",
+    "vectorise",
+]

@@ -46,6 +46,7 @@ def groups_of(predictor: Predictor) -> dict[str, Group]:
     A predictor that gives more per pixel than its task asks for says so in an attribute ``extras``: output name to
     names of layers, for example ``{"spread": ("spread",)}``. Its predictions then hold tensors ``(B, layer, y, x)``
     under those names. A regression predictor that gives ``log_variance`` says so as ``{"variance": quantities}``.
+    The attribute ``classes`` names the layers of the task: classes, quantities, or the components of an embedding.
     """
     task, classes = predictor.task, predictor.classes
     first = PROBABILITY if task in CLASS_TASKS else EMBEDDING if task in EMBEDDING_TASKS else MEAN
@@ -65,12 +66,17 @@ def stack(prediction: Prediction, groups: Iterable[Group]) -> Floats:
     Raises:
         ContractError: an output that the predictor had announced is missing.
     """
-    parts = [_values(prediction, group).detach().to("cpu", torch.float32) for group in groups]
+    parts = [values_of(prediction, group).detach().to("cpu", torch.float32) for group in groups]
     array: Floats = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)).numpy()
     return array
 
 
-def _values(prediction: Prediction, group: Group) -> Tensor:
+def values_of(prediction: Prediction, group: Group) -> Tensor:
+    """What a prediction holds of one group (B, layer, y, x), where it lies.
+
+    Raises:
+        ContractError: the output is missing.
+    """
     if group.name == PROBABILITY:
         return prediction.probability()
     outputs = prediction.outputs

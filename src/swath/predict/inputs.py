@@ -55,7 +55,8 @@ class SceneInputs:
         """The tiles as one batch.
 
         Args:
-            tiles: windows of ``tile`` x ``tile`` pixels; on a globe the same tile may come twice, a turn apart.
+            tiles: windows of ``tile`` x ``tile`` pixels; on a globe the same tile may come twice, a turn apart, and the
+                last one of a batch may be repeated to fill it up.
             starts: scene row and column of the first pixel of each, within the first turn.
             tile: pixels of a tile.
         """
@@ -74,7 +75,15 @@ class SceneInputs:
                 time=time,
                 grid=grid,
             )
-        return Batch(inputs=inputs, ids=tuple(f"row {window.row}, column {window.column}" for window in tiles))
+        return Batch(inputs=inputs, ids=_ids(tiles))
+
+
+def _ids(tiles: Sequence[Window]) -> tuple[str, ...]:
+    names = [f"row {window.row}, column {window.column}" for window in tiles]
+    return tuple(
+        f"{name}, repeated {names[:place].count(name)}" if name in names[:place] else name
+        for place, name in enumerate(names)
+    )
 
 
 def part_of(geobox: GeoBox, start: tuple[int, int], shape: tuple[int, int], step: int = 1) -> GeoBox:

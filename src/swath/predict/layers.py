@@ -1,10 +1,26 @@
-"""What is written: map layers computed from blended fields."""
+"""What is written: map layers computed from blended fields.
+
+| task | output | bands | stored as |
+|---|---|---|---|
+| classes | ``class`` | one | uint8, or uint16 where a class value exceeds 254; legend inside |
+| | ``probability`` | one per class | uint8, 0 to 200 in steps of 0.005 |
+| | ``probability_float16`` | one per class | half precision: relative steps below 0.0005, also near 0 |
+| | ``confidence`` | largest probability | uint8, 0 to 200 in steps of 0.005 |
+| | ``margin`` | largest minus second largest probability | uint8, 0 to 200 in steps of 0.005 |
+| | ``entropy`` | Shannon entropy over its largest value | uint8, 0 to 200 in steps of 0.005 |
+| quantities | ``mean`` | one per quantity | float32 |
+| | ``std`` | one per quantity | float32; where the predictor announces ``variance`` |
+| embedding | ``embedding`` | one per component | half precision; numbers beyond 65,504 are an error |
+| any | what the predictor announces | as announced | float32 |
+
+Half precision is a matter of rounding: the file declares float32 (see ``swath.cubes.cog``) and compresses accordingly.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +28,16 @@ from numpy.typing import NDArray
 from scipy.special import entr
 
 from swath import cubes
-from swath.errors import ConfigError, InputError, nearest
+from swath.errors import ConfigError, ContractError, InputError, nearest
 from swath.predict.blend import Floats, Mask
 from swath.predict.fields import (
     CLASS_TASKS,
+    EMBEDDING,
     EMBEDDING_TASKS,
+    MEAN,
     PROBABILITY,
     QUANTITY_TASKS,
+    VARIANCE,
     Fields,
     Group,
     groups_of,
@@ -28,6 +47,9 @@ from swath.types import Predictor
 SHARE_STEPS = 200
 """Shares (0 to 1) are stored as uint8 0 to 200 in steps of 0.005; 255 is no-data."""
 
+HALF_LIMIT = 65_504.0
+"""The largest number of half precision (IEEE 754 binary16)."""
+
 Values = Callable[[Fields], NDArray[Any]]
 
 
@@ -36,7 +58,7 @@ class Layer:
     """One output raster.
 
     Args:
-        name: the output name (``class``, ``probability``, ``confidence``, ``entropy``, ``mean``).
+        name: the output name; see the table above.
         bands: band names.
         dtype: stored type.
         nodata: stored value of pixels without prediction.
@@ -58,11 +80,17 @@ class Layer:
     needs: tuple[str, ...]
 
     def encode(self, fields: Fields, valid: Mask) -> NDArray[Any]:
-        """The stored numbers (band, y, x), no-data where not valid."""
+        """The stored numbers (band, y, x), no-data where not valid.
+
+        Raises:
+            ContractError: a valid number is too large for half precision.
+        """
         values = self.values(fields)
         if self.scale != 1.0:
             values = np.rint(values / self.scale)
-        # NaN under the mask has no integer equivalent: it is replaced before the conversion.
+        if self.dtype == "float16":
+            _check_half(self.name, values, valid)
+        # NaN and large numbers under the mask have no equivalent: they are replaced before the conversion.
         return np.where(valid, values, self.nodata).astype(self.dtype)
 
 
@@ -114,9 +142,10 @@ def _known(predictor: Predictor, legend: cubes.Legend | None) -> dict[str, Layer
     task, groups = predictor.task, groups_of(predictor)
     if task in CLASS_TASKS:
         known = _class_layers(predictor.classes, legend)
-    elif task in QUANTITY_TASKS or task in EMBEDDING_TASKS:
-        first = next(iter(groups.values()))
-        known = {first.name: plain(first)}
+    elif task in QUANTITY_TASKS:
+        known = _quantity_layers(groups)
+    elif task in EMBEDDING_TASKS:
+        known = {EMBEDDING: replace(plain(groups[EMBEDDING]), dtype="float16")}
     else:
         tasks = (*CLASS_TASKS, *QUANTITY_TASKS, *EMBEDDING_TASKS)
         raise ConfigError(
@@ -124,7 +153,35 @@ def _known(predictor: Predictor, legend: cubes.Legend | None) -> dict[str, Layer
             expected=f"one of the tasks {', '.join(tasks)}",
             remedy="map a whole scene with a model that predicts every pixel",
         )
-    return known | {name: plain(group) for name, group in groups.items() if name not in known and name != PROBABILITY}
+    own = next(iter(groups))  # the group of the task; the others are extra
+    taken = [name for name in groups if name in known and name != own]
+    if taken:
+        raise ConfigError(
+            f"The predictor announces the extra outputs {', '.join(taken)}",
+            expected=f"other names than {', '.join(known)}, which are computed for every '{task}'",
+            remedy="rename them in the attribute 'extras'",
+        )
+    return known | {name: plain(group) for name, group in groups.items() if name != own}
+
+
+def _quantity_layers(groups: Mapping[str, Group]) -> dict[str, Layer]:
+    """``mean``, and ``std`` where the predictor gives a variance.
+
+    The standard deviation is the root of the blended variance: what the model says of its own error at that pixel. How
+    far overlapping tiles differ in their means is not added to it.
+    """
+    known = {MEAN: plain(groups[MEAN])}
+    if VARIANCE in groups:
+
+        def deviation(fields: Fields) -> Floats:
+            # A mean of variances cannot be negative, but a predictor may have rounded one below zero.
+            root: Floats = np.sqrt(np.maximum(fields[VARIANCE], np.float32(0)))
+            return root
+
+        known["std"] = Layer(
+            "std", groups[VARIANCE].bands, "float32", math.nan, None, 1.0, None, deviation, (VARIANCE,)
+        )
+    return known
 
 
 def plain(group: Group) -> Layer:
@@ -155,12 +212,29 @@ def _class_layers(classes: tuple[str, ...], legend: cubes.Legend | None) -> dict
     def code(fields: Fields) -> NDArray[Any]:
         return codes[fields.labels][None]
 
+    def half(fields: Fields) -> Floats:
+        return fields[PROBABILITY]
+
     return {
         "class": Layer("class", ("class",), dtype, nodata, None, 1.0, legend, code, needs),
         "probability": share("probability", classes, lambda probability: probability),
+        "probability_float16": Layer("probability_float16", classes, "float16", math.nan, "1", 1.0, None, half, needs),
         "confidence": share("confidence", ("confidence",), lambda probability: probability.max(axis=0, keepdims=True)),
+        "margin": share("margin", ("margin",), lambda probability: margin(probability)[None]),
         "entropy": share("entropy", ("entropy",), lambda probability: entropy(probability)[None]),
     }
+
+
+def margin(probability: Floats) -> Floats:
+    """Largest minus second largest (y, x) of probabilities (K, y, x): 1 sure, 0 undecided between two classes.
+
+    One class alone gives its probability.
+    """
+    best, second = probability[0].copy(), np.zeros_like(probability[0])
+    for share in probability[1:]:
+        np.maximum(second, np.minimum(best, share), out=second)
+        np.maximum(best, share, out=best)
+    return (best - second).clip(0, 1)
 
 
 def entropy(probability: Floats) -> Floats:
@@ -173,6 +247,17 @@ def entropy(probability: Floats) -> Floats:
         return np.zeros_like(probability[0])
     total: Floats = entr(probability).sum(axis=0)
     return (total / np.float32(math.log(classes))).clip(0, 1)
+
+
+def _check_half(name: str, values: NDArray[Any], valid: Mask) -> None:
+    over = (np.abs(values) > HALF_LIMIT) & valid
+    if over.any():
+        raise ContractError(
+            f"The output '{name}' holds {int(over.sum())} numbers beyond half precision, such as "
+            f"{float(values[over][0]):.6g}",
+            expected=f"numbers from {-HALF_LIMIT:.0f} to {HALF_LIMIT:.0f}",
+            remedy="normalise the features in predict(), or announce them in 'extras', which are stored as float32",
+        )
 
 
 def _codes(classes: tuple[str, ...], legend: cubes.Legend) -> list[int]:

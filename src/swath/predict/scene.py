@@ -1,81 +1,89 @@
-"""Predict a whole scene: any size, bounded memory, no-data in = no-data out."""
+"""Predict a whole scene: any size, bounded memory, no-data in = no-data out, resumable."""
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import rasterio
 import torch
 import xarray as xr
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from swath import cubes, grids
-from swath.errors import ConfigError, ContractError, InputError
-from swath.predict.fields import CLASS_TASKS, Group
+from swath.errors import ConfigError, InputError
+from swath.failures import Failure, Failures
+from swath.predict.fields import CLASS_TASKS, output_stride
 from swath.predict.inputs import SceneInputs, part_of
 from swath.predict.layers import Layer, groups_for, layers
+from swath.predict.memory import release_free_memory, share_one_heap
+from swath.predict.report import Counts, PredictionReport
+from swath.predict.resume import fingerprint, stamps_of
+from swath.predict.strips import Output, StripFolder, StripWriter
 from swath.predict.sweep import Finished, Sweep, Tally
-from swath.predict.tiles import Axis, Plan, block_shape
+from swath.predict.targets import check_files, failure_table, file_names, work_folder
+from swath.predict.telling import changed, progress_bar
+from swath.predict.tiles import Axis, Plan, block_shape, check_overlap
 from swath.types import Predictor
 
-BUDGET = 192 * 2**20
-"""Bytes for each of the three large buffers: the window that is read, the canvas, and the answer of one batch."""
+BUDGET = 64 * 2**20
+"""Bytes for each of the large buffers: two windows that are read, rows kept for the next strip, and one batch."""
 
-GDAL_CACHE = 64 * 2**20
+CANVAS = 128 * 2**20
+"""Bytes of the canvas on which tiles are blended."""
+
+GDAL_CACHE = 32 * 2**20
 """Bytes of GDAL's block cache; its default, 5 % of the machine's memory, would be most of what a prediction takes."""
 
-SUFFIXES = (".tif", ".tiff")
-"""Endings that an output may have."""
-
-_AREA_STEP = 16  # pixels between the places where the areal scale of a projection is evaluated
+_WAITING = 2  # finished windows that may wait for the disk
 
 
-@dataclass(frozen=True)
-class PredictionReport:
-    """What ``predict_scene`` did.
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One request, checked."""
 
-    Args:
-        files: written file per output.
-        shape: rows and columns of the scene.
-        block: rows and columns of a super-block.
-        batch_size: tiles per call of the predictor.
-        tiles: distinct tiles of the scene.
-        predicted: tiles given to the predictor, counting those that two strips need twice.
-        skipped: tiles without a valid pixel, which no model saw; counted like ``predicted``.
-        recompute: planned tiles over distinct tiles (see ``swath.predict.tiles``).
-        model_s: seconds inside ``predictor.predict`` and the softmax.
-        other_s: all other seconds: reading, cutting, blending, writing.
-        valid_share: share of pixels with a prediction.
-        pixels: number of pixels per class; empty for quantities.
-        area_km2: area per class in square kilometres; empty where the grid has no areas, and for quantities.
-    """
+    predictor: Predictor
+    inputs: SceneInputs
+    wanted: tuple[Layer, ...]
+    files: Mapping[str, Path]
+    sweep: Sweep
+    geobox: GeoBox
 
-    files: dict[str, Path]
-    shape: tuple[int, int]
-    block: tuple[int, int]
-    batch_size: int
-    tiles: int
-    predicted: int
-    skipped: int
-    recompute: float
-    model_s: float
-    other_s: float
-    valid_share: float
-    pixels: dict[str, int]
-    area_km2: dict[str, float]
+    @property
+    def plan(self) -> Plan:
+        """Its strips."""
+        return self.sweep.plan
 
-    def as_dict(self) -> dict[str, Any]:
-        """The report for JSON; paths as text."""
-        return {**asdict(self), "files": {name: str(path) for name, path in self.files.items()}}
+    @property
+    def strips(self) -> int:
+        """Number of strips."""
+        return len(self.plan.cuts) - 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the map."""
+        return self.plan.rows.size, self.plan.columns.size
+
+    def described(self, tile: int, overlap: int) -> dict[str, Any]:
+        """What, beside model and scene, the strips depend on."""
+        sweep = self.sweep
+        tiling = (tile, overlap, sweep.batch_size, sweep.strict, self.plan.cuts, self.plan.width)
+        return {"tiling": tiling, "wanted": self.wanted}
+
+    @property
+    def source(self) -> str:
+        """What the scene is called."""
+        return str(self.inputs.cube.attrs.get("source", "the scene"))
 
 
 def predict_scene(
@@ -90,6 +98,9 @@ def predict_scene(
     block: int = 2048,
     strict: bool = True,
     legend: cubes.Legend | None = None,
+    extra: Mapping[str, Layer] | None = None,
+    resume: bool = True,
+    on_error: Literal["skip", "stop"] = "skip",
     progress: bool = True,
 ) -> PredictionReport:
     """Predict every valid pixel of a cube and write the maps as COGs.
@@ -97,65 +108,99 @@ def predict_scene(
     The scene is covered by one lattice of overlapping tiles; class probabilities (never votes) or means are blended
     with weights that add up to 1. All dates of the cube go to the model as one series. Memory depends on ``block``,
     ``tile`` and the number of classes, not on the size of the scene; super-blocks and batches become smaller by
-    themselves where a buffer would take more than ``BUDGET`` bytes, which does not change the result. On a globe in
-    degrees tiles reach across the antimeridian.
+    themselves where a buffer would take more than ``BUDGET`` bytes. On a globe in degrees tiles reach across the
+    antimeridian.
+
+    The maps do not depend on ``block``, nor on the threads that read and write. The predictor is always given full
+    batches; with another ``batch_size`` a network may differ in the last bits, so that fields agree to about 1e-6.
+
+    Finished strips lie in a hidden folder beside the map until all is done. A run that was stopped, however hard, goes
+    on with them when it is started again with the same weights, scene and options, and gives the same bytes. A cube in
+    memory, a scene at an address, or a predictor without a lasting description begins anew.
 
     Args:
-        predictor: predicts every pixel (tasks segmentation, change, pixel_regression).
+        predictor: predicts every pixel (tasks segmentation, change, pixel_regression, embedding). With an attribute
+            ``output_stride`` s, its output and the map have one pixel for s x s pixels of the scene.
         cube: physical values and ``valid``; see docs/architecture.md.
         out: the file of the first output; others get ``_NAME`` before the suffix.
         tile: pixels of a tile; the predictor always sees (tile, tile), filled up with invalid pixels if need be.
         overlap: pixels that neighbouring tiles share, 0 to half a tile.
-        batch_size: most tiles per call of the predictor.
-        outputs: of ``class``, ``probability``, ``confidence`` (largest probability), ``entropy`` (0 sure to 1
-            clueless), or ``mean`` for quantities; ``()`` = ``class`` or ``mean``.
-        block: most rows of a super-block; only its upper and lower border cost recomputation (see the report).
+        batch_size: tiles per call of the predictor, fewer where memory is short or the scene has fewer.
+        outputs: see ``swath.predict.layers``; ``()`` = the usual one of the task.
+        block: rows of a super-block, about; only its upper and lower border cost recomputation (see the report).
         strict: a pixel gets a prediction if all wanted bands are valid there; otherwise if one is. A band of a series
-            counts as valid if it is so on one date, for the task ``change`` on every date.
+            counts as valid if it is so on one date, for the task ``change`` on every date. A pixel of a coarser map
+            gets one if all (otherwise: any) of its pixels in the scene do.
         legend: values and colours by class name; None = 0, 1, 2, ...
+        extra: further layers by output name, such as those of conformal sets.
+        resume: take the strips that an earlier run has finished.
+        on_error: ``skip``: stored chunks that cannot be read become no-data and are listed in the report and in
+            ``NAME.failures.csv`` beside the map; a rerun repeats only their strips. ``stop``: they are an error.
         progress: show a progress bar on standard error.
 
     Returns:
-        Files, counts, seconds and areas.
+        Files, counts, seconds, areas, seams and failures.
 
     Raises:
         ConfigError: tile, overlap, batch size, block or outputs out of range, a task without value per pixel, or a
             name of an output that is no GeoTIFF, a folder, or the scene itself.
-        InputError: a wanted band is missing, stored numbers are given for physical ones, or no pixel is valid.
+        InputError: a wanted band is missing, stored numbers are given for physical ones, no pixel is valid or can be
+            read, or the scene was changed meanwhile.
         ContractError: the predictor's answer does not fit.
+        ResourceError: the disk or folder cannot take the maps; finished strips stay for the next run.
     """
     began = time.perf_counter()
+    share_one_heap()
     cube = cubes.as_cube(cube)
-    wanted = layers(predictor, outputs, legend)
-    files = _names(Path(out), wanted)
-    _check_files(files, str(cube.attrs.get("source", "")))
+    files = file_names(Path(out), wanted := layers(predictor, outputs, legend, extra))
+    check_files(files, str(cube.attrs.get("source", "")))
     inputs = SceneInputs(cube, predictor.inputs)
-    sweep = _plan(predictor, inputs, groups_for(predictor, wanted), tile, overlap, batch_size, block, strict)
-    tally, counts = Tally(), _Counts(predictor, inputs.geobox)
+    sweep = _plan(predictor, inputs, wanted, _Tiling(tile, overlap, batch_size, block, strict, on_error == "skip"))
+    job = _Job(predictor, inputs, wanted, files, sweep, _coarser(inputs.geobox, sweep.scale))
+    stable = fingerprint(predictor, cube, job.described(tile, overlap))
+    tally = Tally()
     with ExitStack() as stack, torch.inference_mode(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE):
-        bar = stack.enter_context(_bar(progress))
-        job = bar.add_task("predicting", total=sweep.plan.computed)
-        sinks = [stack.enter_context(_writer(layer, files[layer.name], inputs)) for layer in wanted]
-        for finished in sweep.run(tally, lambda tiles: bar.advance(job, tiles)):
-            _write(finished, wanted, sinks, counts)
+        folder = stack.enter_context(StripFolder(work_folder(Path(out)), stable, resume))
+        todo = _predict_with_bar(job, folder, tally, stack.enter_context(progress_bar(progress)))
+        counts, totals, failures = _summary(job, folder)
         if not counts.valid:
-            raise _nothing_valid(cube, strict)
-    rows, columns = sweep.plan.rows, sweep.plan.columns
+            folder.remove()
+            raise _nothing_valid(job, failures)
+        _assemble(job, folder)
+        table = Failures(failures).save(failure_table(Path(out)))
+        if not failures or stable is None:
+            folder.remove()
     return PredictionReport(
-        files=files,
-        shape=(rows.size, columns.size),
-        block=(sweep.plan.height, sweep.plan.width),
+        files=dict(files),
+        shape=job.shape,
+        block=(job.plan.height, job.plan.width),
         batch_size=sweep.batch_size,
-        tiles=sweep.plan.distinct,
-        predicted=tally.predicted,
-        skipped=tally.skipped,
-        recompute=sweep.plan.recompute,
+        tiles=job.plan.distinct,
+        predicted=totals.predicted,
+        skipped=totals.skipped,
+        recompute=job.plan.recompute,
         model_s=tally.model_s,
         other_s=time.perf_counter() - began - tally.model_s,
-        valid_share=counts.valid / (rows.size * columns.size),
+        valid_share=counts.valid / math.prod(job.shape),
         pixels=counts.pixels(),
         area_km2=counts.area_km2(),
+        strips=job.strips,
+        resumed=job.strips - len(todo),
+        chunks_read=tally.chunks_read,
+        chunks_needed=tally.chunks_needed,
+        seams=totals.seams.result(predictor.task in CLASS_TASKS),
+        failures=tuple(failures),
+        failure_table=table,
     )
+
+
+def _predict_with_bar(job: _Job, folder: StripFolder, tally: Tally, bar: Progress) -> list[int]:
+    """Predict the strips that no earlier run has finished; gives their numbers."""
+    strips = list(job.plan.strips())
+    todo = [number for number in range(len(strips)) if not _done(folder, number)]
+    task = bar.add_task("predicting", total=sum(block.tiles for number in todo for block in strips[number]))
+    _predict(job, folder, todo, tally, lambda tiles: bar.advance(task, tiles))
+    return todo
 
 
 def check_request(
@@ -166,6 +211,7 @@ def check_request(
     overlap: int = 64,
     outputs: Sequence[str] = (),
     source: Path | str = "",
+    extra: Mapping[str, Layer] | None = None,
 ) -> None:
     """Check what ``predict_scene`` is asked for before the scene is opened; arguments as there.
 
@@ -176,169 +222,173 @@ def check_request(
         overlap: pixels that neighbouring tiles share.
         outputs: names of the outputs.
         source: file or folder of the scene, which no output may replace.
+        extra: further layers by output name.
 
     Raises:
         ConfigError: as ``predict_scene``.
     """
-    Axis(1, tile, overlap)  # checks itself
-    _check_files(_names(Path(out), layers(predictor, outputs, None)), str(source))
+    check_overlap(overlap, tile)
+    _check_stride(predictor, tile, overlap)
+    check_files(file_names(Path(out), layers(predictor, outputs, None, extra)), str(source))
 
 
-def _plan(
-    predictor: Predictor,
-    inputs: SceneInputs,
-    groups: tuple[Group, ...],
-    tile: int,
-    overlap: int,
-    batch_size: int,
-    block: int,
-    strict: bool,
-) -> Sweep:
+@dataclass(frozen=True)
+class _Tiling:
+    """How the scene is cut; see ``predict_scene``."""
+
+    tile: int
+    overlap: int
+    batch_size: int
+    block: int
+    strict: bool
+    skip_errors: bool
+
+
+def _plan(predictor: Predictor, inputs: SceneInputs, wanted: Sequence[Layer], tiling: _Tiling) -> Sweep:
     """Lattice, super-blocks and batches that fit the budget."""
-    for name, value in (("batch_size", batch_size), ("block", block)):
+    for name, value in (("batch_size", tiling.batch_size), ("block", tiling.block)):
         if value < 1:
             raise ConfigError(f"'{name}' is {value}", expected="at least 1", remedy="leave it at its default")
+    check_overlap(tiling.overlap, tiling.tile)
+    _check_stride(predictor, tiling.tile, tiling.overlap)
+    groups, step = groups_for(predictor, wanted), output_stride(predictor)
     fields = sum(len(group.bands) for group in groups)
     height, width = (int(size) for size in inputs.geobox.shape)
-    rows = Axis(height, tile, overlap)
-    columns = Axis(width, tile, overlap, periodic=grids.is_global(inputs.geobox))
+    tile, overlap = tiling.tile // step, tiling.overlap // step
+    rows = Axis(-(-height // step), tile, overlap)
+    columns = Axis(-(-width // step), tile, overlap, periodic=grids.is_global(inputs.geobox) and width % step == 0)
     channels = inputs.dates * len(inputs.bands)
-    shape = block_shape(block, tile, layers=fields + 1, channels=channels, budget=BUDGET)
-    most = max(1, BUDGET // (4 * tile * tile * max(fields, channels)))
-    return Sweep(predictor, inputs, Plan(rows, columns, *shape), groups, min(batch_size, most), strict, BUDGET)
+    block = -(-tiling.block // step) + tile  # room to end a strip where a chunk does
+    read = block_shape(block, tile, layers=0, channels=channels * step**2, budget=BUDGET)
+    shape = block_shape(read[0], tile, layers=fields + 1, channels=0, budget=CANVAS)
+    ends = np.cumsum(inputs.cube["data"].chunksizes.get("y", ()), dtype=np.int64) // step
+    plan = Plan(rows, columns, shape[0], min(read[1], shape[1]), tuple(int(end) for end in ends))
+    most = max(1, BUDGET // (4 * tile * tile * max(fields, channels * step**2)))
+    batch_size = min(tiling.batch_size, most, plan.distinct)
+    return Sweep(predictor, inputs, plan, groups, batch_size, tiling.strict, BUDGET, tiling.skip_errors)
 
 
-class _Counts:
-    """Valid pixels, and pixels and area per class."""
-
-    def __init__(self, predictor: Predictor, geobox: GeoBox) -> None:
-        self.classes = predictor.classes if predictor.task in CLASS_TASKS else ()
-        self.valid = 0
-        self._geobox = geobox
-        self._pixels = np.zeros(len(self.classes), dtype=np.int64)
-        self._area = np.zeros(len(self.classes), dtype=np.float64)
-        self._has_area = True
-
-    def add(self, finished: Finished) -> None:
-        """Count one finished window."""
-        self.valid += int(finished.valid.sum())
-        if not self.classes or finished.fields is None:
-            return
-        used = finished.fields.labels[finished.valid]
-        self._pixels += np.bincount(used, minlength=len(self.classes))
-        try:
-            area = window_area_m2(self._geobox, finished.block.rows, finished.block.columns)
-        except ContractError:  # a rotated grid in degrees
-            self._has_area = False
-        else:
-            self._area += np.bincount(used, weights=area[finished.valid], minlength=len(self.classes))
-
-    def pixels(self) -> dict[str, int]:
-        """Number of pixels per class."""
-        return {name: int(count) for name, count in zip(self.classes, self._pixels, strict=True)}
-
-    def area_km2(self) -> dict[str, float]:
-        """Area per class."""
-        if not self._has_area:
-            return {}
-        return {name: float(area) / 1e6 for name, area in zip(self.classes, self._area, strict=True)}
+def _check_stride(predictor: Predictor, tile: int, overlap: int) -> None:
+    step = output_stride(predictor)
+    for name, value in (("tile", tile), ("overlap", overlap)):
+        if value % step:
+            raise ConfigError(
+                f"The {name} is {value} pixels, and the model gives one number for {step} x {step} pixels",
+                expected=f"a multiple of {step}",
+                remedy=f"use {value // step * step or step if name == 'tile' else value // step * step}",
+            )
 
 
-def window_area_m2(geobox: GeoBox, rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[np.float64]:
-    """Pixel areas of a window in square metres, (y, x).
-
-    Geographic grids: exact. Projected grids: the areal scale is evaluated every 16 pixels, which is enough for a
-    quantity that changes over hundreds of kilometres.
-    """
-    height, width = rows[1] - rows[0], columns[1] - columns[0]
-    start = (rows[0], columns[0])
-    if geobox.crs is None or geobox.crs.geographic:
-        return grids.cell_area_m2(part_of(geobox, start, (height, width)))
-    coarse = part_of(geobox, start, (-(-height // _AREA_STEP), -(-width // _AREA_STEP)), _AREA_STEP)
-    areas = grids.cell_area_m2(coarse) / _AREA_STEP**2
-    return areas.repeat(_AREA_STEP, axis=0)[:height].repeat(_AREA_STEP, axis=1)[:, :width]
+def _coarser(geobox: GeoBox, step: int) -> GeoBox:
+    """The grid of the map; pixels at its right and lower edge may reach beyond the scene."""
+    height, width = (int(size) for size in geobox.shape)
+    return geobox if step == 1 else part_of(geobox, (0, 0), (-(-height // step), -(-width // step)), step)
 
 
-def _write(finished: Finished, wanted: Sequence[Layer], sinks: Sequence[cubes.CogWriter], counts: _Counts) -> None:
-    if finished.fields is None:
-        return  # the writer leaves no-data where nothing was written
-    counts.add(finished)
-    for layer, sink in zip(wanted, sinks, strict=True):
-        sink.write(layer.encode(finished.fields, finished.valid), finished.block.rows[0], finished.block.columns[0])
+def _done(folder: StripFolder, strip: int) -> bool:
+    record = folder.record(strip)
+    return record is not None and not record["failures"]
 
 
-def _writer(layer: Layer, path: Path, inputs: SceneInputs) -> cubes.CogWriter:
-    writer = cubes.CogWriter(
-        path,
-        inputs.geobox,
+def _predict(
+    job: _Job, folder: StripFolder, todo: Collection[int], tally: Tally, advance: Callable[[int], None]
+) -> None:
+    """Predict the strips that are left; encoding and writing happen in a thread of their own."""
+    stamps = stamps_of(job.inputs.cube)
+    shelf = _Shelf(job, folder)
+    waiting: deque[Future[None]] = deque()
+    with ExitStack() as stack:
+        stack.callback(shelf.writer.close)
+        pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="swath-write"))
+        for finished in job.sweep.run(tally, advance, todo):
+            if finished.last and stamps_of(job.inputs.cube) != stamps:
+                raise changed(job.source)
+            waiting.append(pool.submit(shelf.put, finished))
+            release_free_memory()
+            while len(waiting) > _WAITING:
+                waiting.popleft().result()
+        for future in waiting:
+            future.result()
+
+
+class _Shelf:
+    """Counts, encodes and stores finished windows, strip by strip; used in one thread."""
+
+    def __init__(self, job: _Job, folder: StripFolder) -> None:
+        cuts = job.plan.cuts
+        rows = [bottom - top for top, bottom in itertools.pairwise(cuts)]
+        stored = [Output(each.name, len(each.bands), np.dtype(each.dtype), each.nodata) for each in job.wanted]
+        self.writer = StripWriter(folder, stored, rows, job.plan.columns.size, job.plan.width)
+        self._job = job
+        self._counts = Counts(job.predictor, job.geobox)
+
+    def put(self, finished: Finished) -> None:
+        """Take one window; the last one of a strip makes the strip count."""
+        if finished.fields is not None:
+            self._counts.add(finished)
+            fields, valid = finished.fields, finished.valid
+            arrays = {layer.name: layer.encode(fields, valid) for layer in self._job.wanted}
+            self.writer.write(finished.strip, arrays, finished.block.columns[0])
+        if finished.counted is not None:
+            counted = finished.counted
+            record = {
+                "counts": self._counts.as_dict(),
+                "predicted": counted.predicted,
+                "skipped": counted.skipped,
+                "seams": counted.seams.as_dict(),
+                "failures": [asdict(failure) for failure in counted.failures],
+            }
+            self.writer.finish(finished.strip, record)
+            self._counts = Counts(self._job.predictor, self._job.geobox)
+
+
+def _summary(job: _Job, folder: StripFolder) -> tuple[Counts, Tally, list[Failure]]:
+    """The records of all strips together, in their order."""
+    counts, totals, failures = Counts(job.predictor, job.geobox), Tally(), dict[str, Failure]()
+    for strip in range(len(job.plan.cuts) - 1):
+        record: Mapping[str, Any] = folder.record(strip) or {}
+        counts.merge(record["counts"])
+        totals.predicted += record["predicted"]
+        totals.skipped += record["skipped"]
+        totals.seams.add(record["seams"])
+        for row in record["failures"]:
+            failures.setdefault(row["item"], Failure(**row))
+    return counts, totals, list(failures.values())
+
+
+def _assemble(job: _Job, folder: StripFolder) -> None:
+    """Make all maps, then give them their names one after the other."""
+    with ExitStack() as stack:
+        writers = [stack.enter_context(_writer(layer, job)) for layer in job.wanted]
+        for layer, writer in zip(job.wanted, writers, strict=True):
+            writer.prepare(folder.parts(layer.name, job.plan.cuts))
+
+
+def _writer(layer: Layer, job: _Job) -> cubes.CogWriter:
+    return cubes.CogWriter(
+        job.files[layer.name],
+        job.geobox,
         names=layer.bands,
         dtype=layer.dtype,
         nodata=layer.nodata,
         unit=layer.unit,
+        scale=(layer.scale, 0.0),
         legend=layer.legend,
-        tags={"output": layer.name, "source": str(inputs.cube.attrs.get("source", ""))},
-    )
-    writer.scale = (layer.scale, 0.0)
-    return writer
-
-
-def _names(out: Path, wanted: Sequence[Layer]) -> dict[str, Path]:
-    """The first output takes ``out``, others add their name to its stem."""
-    _check_name(out)
-    return {
-        layer.name: out if position == 0 else out.with_name(f"{out.stem}_{layer.name}{out.suffix}")
-        for position, layer in enumerate(wanted)
-    }
-
-
-def _check_files(files: Mapping[str, Path], source: str) -> None:
-    """Refuse names that are no GeoTIFF, lie where a folder is, or would replace what is being read."""
-    scene = Path(source).resolve() if source else None
-    for path in files.values():
-        _check_name(path)
-        for written in (path, path.with_suffix(".qml")):
-            place = written.resolve()
-            if scene is not None and scene.exists() and (_same(place, scene) or place.parent == scene):
-                raise ConfigError(
-                    f"The output '{written}' would replace or join the scene '{source}'",
-                    expected="a file that is no part of the scene",
-                    remedy="choose another name or folder for the map",
-                )
-
-
-def _check_name(path: Path) -> None:
-    if path.is_dir():
-        raise ConfigError(
-            f"The output '{path}' is a folder",
-            expected=f"the name of a file, ending in {' or '.join(SUFFIXES)}",
-            remedy="choose another name",
-        )
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(
-            f"The map was to be written to '{path}', with the suffix '{path.suffix}'",
-            expected=f"a GeoTIFF: {' or '.join(SUFFIXES)}",
-            remedy=f"write to '{path.with_suffix('.tif')}'",
-        )
-
-
-def _same(path: Path, scene: Path) -> bool:
-    return path == scene or (path.exists() and path.samefile(scene))
-
-
-def _bar(show: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} tiles"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not show,
+        tags={"output": layer.name, "source": str(job.inputs.cube.attrs.get("source", ""))},
     )
 
 
-def _nothing_valid(cube: xr.Dataset, strict: bool) -> InputError:
+def _nothing_valid(job: _Job, failures: Sequence[Failure]) -> InputError:
+    if failures:
+        return InputError(
+            f"No pixel of '{job.source}' can be predicted: {len(failures)} parts of it cannot be read, first "
+            f"{failures[0].item} ({failures[0].reason})",
+            expected="a scene that can be read, at least in part",
+            remedy="repair the file or fetch it again",
+        )
+    strict = job.sweep.strict
     return InputError(
-        f"No pixel of '{cube.attrs.get('source', 'the scene')}' can be predicted: every one is masked"
+        f"No pixel of '{job.source}' can be predicted: every one is masked"
         + (" in at least one wanted band" if strict else ""),
         expected="at least one valid pixel",
         remedy="check the no-data value and the cloud mask"

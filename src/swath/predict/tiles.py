@@ -12,6 +12,8 @@ predicted and written, so the result does not depend on their size:
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +25,8 @@ from swath.errors import ConfigError, InputError
 from swath.predict.blend import ramp
 
 SMALLEST_BLOCK = 64  # super-blocks are not cut finer than this to save memory
+NARROWEST_BLOCK = 32  # nor narrower
+WIDTH_STEP = 16  # the tiles of a TIFF, as which super-blocks are stored, are as wide as a multiple of this
 
 
 @dataclass(frozen=True)
@@ -56,23 +60,28 @@ class Axis:
                 expected="at least one pixel",
                 remedy="check the file and the window that was cut from it",
             )
-        if self.tile < 1:
-            raise ConfigError(
-                f"The tile size is {self.tile}",
-                expected="at least 1 pixel",
-                remedy="use the chip size that the model was trained on, for example 256",
-            )
-        if not 0 <= self.overlap <= self.tile // 2:
-            raise ConfigError(
-                f"The overlap is {self.overlap} pixels for tiles of {self.tile}",
-                expected=f"0 to half a tile, that is 0 to {self.tile // 2}",
-                remedy=f"a quarter of the tile is usual: {self.tile // 4}",
-            )
+        check_overlap(self.overlap, self.tile)
 
     @property
     def stride(self) -> int:
         """Pixels from one tile start to the next."""
         return self.tile - self.overlap
+
+    @property
+    def first(self) -> int:
+        """The first pixel of a tile with a neighbour before it that has a weight: the margin of the blending ramp."""
+        return self.overlap // 4
+
+    def whole_until(self, end: int) -> int:
+        """The first pixel that needs a tile which ends after ``end``: up to it, pixels before ``end`` are enough."""
+        return max(0, (end - self.tile) // self.stride + 1) * self.stride + self.first if end >= self.tile else 0
+
+    def hand_overs(self, low: int, high: int) -> list[int]:
+        """Pixels in ``[low, high)`` at which the weight passes from one tile to the next: the middle of overlaps."""
+        half = self.overlap // 2
+        first = max(1, -(-(low - half) // self.stride))
+        last = (high - 1 - half) // self.stride
+        return [start * self.stride + half for start in range(first, min(last, self.count - 1) + 1)]
 
     @property
     def count(self) -> int:
@@ -135,8 +144,9 @@ class Plan:
     Args:
         rows: tiles along y.
         columns: tiles along x.
-        height: rows of a super-block.
+        height: most rows of a super-block; up to half of them fewer where the border then lies better.
         width: columns of a super-block.
+        chunk_ends: last rows (exclusive) of the stored chunks, so that a strip ends where a chunk does, or nearly so.
 
     Raises:
         ConfigError: a super-block below 1 pixel.
@@ -146,6 +156,7 @@ class Plan:
     columns: Axis
     height: int
     width: int
+    chunk_ends: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if min(self.height, self.width) < 1:
@@ -157,8 +168,36 @@ class Plan:
 
     def strips(self) -> Iterator[tuple[Block, ...]]:
         """Strips from top to bottom, each as its super-blocks from left to right."""
-        for top in range(0, self.rows.size, self.height):
-            yield self._strip(top, min(top + self.height, self.rows.size))
+        for top, bottom in zip(self.cuts[:-1], self.cuts[1:], strict=True):
+            yield self._strip(top, bottom)
+
+    @cached_property
+    def cuts(self) -> tuple[int, ...]:
+        """First rows of the strips, and the end of the scene."""
+        cuts = [0]
+        while cuts[-1] < self.rows.size:
+            cuts.append(self._next(cuts[-1]))
+        return tuple(cuts)
+
+    @property
+    def tallest(self) -> int:
+        """Rows of the highest strip."""
+        return max(bottom - top for top, bottom in zip(self.cuts[:-1], self.cuts[1:], strict=True))
+
+    def _next(self, top: int) -> int:
+        """Where the strip from ``top`` on ends.
+
+        Best where all tiles that end with a stored chunk are used up: the next strip repeats one row of tiles only, and
+        finds the rows it shares with this one in memory. Else where one row of tiles is used up.
+        """
+        most = top + self.height
+        if top + self.height >= self.rows.size:
+            return self.rows.size
+        ends = [self.rows.whole_until(end) for end in self.chunk_ends if end - self.rows.tile <= most]
+        good = [cut for cut in ends if top + self.height // 2 <= cut <= most and cut > top]
+        aligned = self.rows.whole_until(top + self.height + self.rows.tile - self.rows.first - 1)
+        cut = max(good) if good else aligned if top < aligned <= top + self.height else top + self.height
+        return min(cut, self.rows.size)
 
     def _strip(self, top: int, bottom: int) -> tuple[Block, ...]:
         tile_rows = tuple(self.rows.covering(top, bottom))
@@ -186,8 +225,50 @@ class Plan:
         return self.computed / self.distinct
 
 
+def overlap_pixels(overlap: int | str, tile: int) -> int:
+    """An overlap in pixels, from pixels or a share of the tile such as ``"25%"`` (rounded down).
+
+    Raises:
+        ConfigError: neither a whole number nor a percentage, or not from 0 to half a tile.
+    """
+    if isinstance(overlap, int):
+        pixels = overlap
+    else:
+        match = re.fullmatch(r"\s*(-?\d+(?:\.\d+)?)\s*(%|px)?\s*", overlap)
+        if match is None or (match[2] != "%" and "." in match[1]):
+            raise ConfigError(
+                f"The overlap is '{overlap}'",
+                expected="pixels such as 64, or a share of the tile such as 25%",
+                remedy=f"a quarter of the tile is usual: overlap={tile // 4}, or --overlap 25%",
+            )
+        pixels = math.floor(float(match[1]) / 100 * tile) if match[2] == "%" else int(match[1])
+    check_overlap(pixels, tile)
+    return pixels
+
+
+def check_overlap(overlap: int, tile: int) -> None:
+    """Refuse a tile without pixels, and overlaps beyond half a tile.
+
+    Raises:
+        ConfigError: tile below 1, or overlap below 0 or above half a tile.
+    """
+    if tile < 1:
+        raise ConfigError(
+            f"The tile size is {tile}",
+            expected="at least 1 pixel",
+            remedy="use the chip size that the model was trained on, for example 256",
+        )
+    if not 0 <= overlap <= tile // 2:
+        beyond = ", so tiles would never get on" if overlap >= tile else ""
+        raise ConfigError(
+            f"The overlap is {overlap} pixels for tiles of {tile}{beyond}",
+            expected=f"0 to half a tile (0 to 50 %), that is 0 to {tile // 2} pixels",
+            remedy=f"a quarter of the tile is usual: overlap={tile // 4}, or --overlap 25%",
+        )
+
+
 def block_shape(block: int, tile: int, *, layers: int, channels: int, budget: int) -> tuple[int, int]:
-    """Rows and columns of a super-block that keeps two buffers within ``budget`` bytes each.
+    """Most rows, and columns, of a super-block that keeps two buffers within ``budget`` bytes each.
 
     Only borders between rows cost recomputation, so blocks are four times as high as wide, and become narrower before
     they become lower when memory is short.
@@ -199,15 +280,18 @@ def block_shape(block: int, tile: int, *, layers: int, channels: int, budget: in
         channels: bands times dates that are read (5 bytes each: value and validity).
         budget: bytes.
     """
-    height, width = block, max(1, block // 4)
 
-    def fits() -> bool:
-        blended = 4 * layers * height * (width + tile)
-        read = 5 * channels * (height + 2 * tile) * (width + tile)
-        return max(blended, read) <= budget
+    def rows(width: int) -> int:
+        """Rows that fit beside a width."""
+        blended = budget // (4 * layers * (width + tile)) if layers else block
+        read = budget // (5 * channels * (width + tile)) - 2 * tile if channels else block
+        return min(blended, read, block)
 
-    while not fits() and width > SMALLEST_BLOCK:
-        width //= 2
-    while not fits() and height > SMALLEST_BLOCK:
-        height //= 2
-    return height, width
+    width = _multiple(max(1, block // 4), WIDTH_STEP)
+    while rows(width) < block and width > NARROWEST_BLOCK:
+        width = _multiple(width // 2, WIDTH_STEP)
+    return max(rows(width), min(block, SMALLEST_BLOCK)), width
+
+
+def _multiple(number: int, step: int) -> int:
+    return -(-number // step) * step
