@@ -40,6 +40,16 @@ class Failure:
         return cls(item, stage, reason[:400], retry or "run the same command again; finished items are not repeated")
 
 
+def load_failures(path: Path) -> tuple[Failure, ...]:
+    """The table that ``Failures.save`` wrote; empty where there is none."""
+    if not path.is_file():
+        return ()
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = [column.name for column in fields(Failure)]
+    return tuple(Failure(*(row.get(name) or "" for name in names)) for row in rows)
+
+
 @dataclass
 class Failures:
     """The failure table of a job: what failed, in the order in which it did."""

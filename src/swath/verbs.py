@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from swath.judge import Score
     from swath.learn import SegmentationTask
     from swath.predict import PredictionReport
+    from swath.predict.layers import Layer
     from swath.types import DataKind, Predictor, Report
 
 PathLike = Path | str
@@ -174,8 +175,15 @@ def predict(
     outputs: tuple[str, ...] = ("class", "confidence"),
     strict: bool = True,
     progress: bool = True,
+    batch_size: int = 8,
+    resume: bool = True,
+    extra: Mapping[str, Layer] | None = None,
+    vectorise: PathLike | None = None,
 ) -> PredictionReport:
     """Map a scene of any size; memory depends on the tile, not on the scene.
+
+    Turned views and sets of classes come by ``swath.mapping.request``. A stopped run goes on where it was. What
+    cannot be read becomes no data and is listed in the report.
 
     Args:
         model: anything that predicts, or the folder of a trained model.
@@ -183,9 +191,13 @@ def predict(
         out: GeoTIFF to write; further outputs get their name as a suffix.
         tile: tile size in pixels.
         overlap: overlap of neighbouring tiles in pixels, at most half a tile.
-        outputs: any of ``class``, ``probability``, ``confidence``, ``entropy``.
+        outputs: see ``swath.predict.layers``.
         strict: a pixel is no data as soon as one wanted band is invalid there; otherwise when all are.
         progress: show a progress bar.
+        batch_size: tiles that the model sees at once.
+        resume: take what an earlier run with the same model, scene and options has finished.
+        extra: further layers by output name.
+        vectorise: also write the first map, of classes, as polygons: ``.geojson``, ``.gpkg`` or ``.parquet``.
 
     Raises:
         ConfigError: an option is out of range, or an output would replace the scene.
@@ -196,21 +208,27 @@ def predict(
 
     predictor = load(model) if isinstance(model, Path | str) else model
     source = scene if isinstance(scene, Path | str) else ""
-    room.check_request(predictor, out, tile=tile, overlap=overlap, outputs=outputs, source=source)
+    room.check_request(predictor, out, tile=tile, overlap=overlap, outputs=outputs, source=source, extra=extra)
     cube = as_cube(scene)
     if not cubes.is_physical(cube):
         cube = cubes.to_physical(cube)
-    return room.predict_scene(
+    report = room.predict_scene(
         predictor,
         cube,
         Path(out),
         tile=tile,
         overlap=overlap,
         outputs=outputs,
+        batch_size=batch_size,
         strict=strict,
         legend=legend_of(predictor),
+        extra=extra,
+        resume=resume,
         progress=progress,
     )
+    if vectorise is not None:
+        room.vectorise(report.files["class"], Path(vectorise), confidence=report.files.get("confidence"))
+    return report
 
 
 def score(

@@ -165,6 +165,6 @@ def test_packaged_data_absent(swath: Run, tmp_path: Path, monkeypatch: pytest.Mo
 
     found = packages._found
     monkeypatch.setattr(packages, "_found", lambda layer: found(layer) if layer == "continent" else None)
-    monkeypatch.setattr("swath.sources.planet.fetch", lambda progress=None: [])
+    monkeypatch.setattr("swath.sources.planet.fetch", lambda progress=None, failures=None: [])
     out = tmp_path / "planet"
     assert_sentence(swath("data", "make", "planet", "--out", out), "swath data get planet", absent=out)

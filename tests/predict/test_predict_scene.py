@@ -241,7 +241,7 @@ def test_class_map_with_all_layers_report_and_legend(tmp_path: Path, make: Make,
         tile=16,
         overlap=4,
         outputs=("class", "probability", "confidence", "entropy"),
-        block=32,
+        block=16,
         legend=legend,
         progress=False,
     )
@@ -263,7 +263,7 @@ def test_class_map_with_all_layers_report_and_legend(tmp_path: Path, make: Make,
     assert report.valid_share == 1900 / 2000
     assert report.area_km2["red"] == pytest.approx(800 * 100 / 1e6)
     assert report.shape == (40, 50)
-    assert report.block == (32 + 16, 16)  # up to a tile more than asked for
+    assert report.block == (16 + 16, 16)  # up to a tile more than asked for
     assert report.predicted + report.skipped > report.tiles
     assert report.recompute > 1
     assert report.as_dict()["files"]["class"] == str(tmp_path / "map.tif")

@@ -41,7 +41,7 @@ def synthetic_layers(geobox: GeoBox) -> Iterator[tuple[str, np.ndarray]]:
 
 @pytest.fixture
 def synthetic(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "build_layers", synthetic_layers)
+    monkeypatch.setattr(building, "build_layer", lambda name, geobox, done: dict(synthetic_layers(geobox))[name])
     monkeypatch.setattr(packages, "require", lambda: None)
 
 
@@ -130,11 +130,12 @@ def test_another_resolution_replaces_the_planet(small: Path) -> None:
 
 
 def test_a_failure_half_way_leaves_the_old_planet(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(geobox: GeoBox) -> Iterator[tuple[str, np.ndarray]]:
-        yield next(synthetic_layers(geobox))
-        raise InputError("half way", expected="the rest", remedy="none")
+    def failing(name: str, geobox: GeoBox, done: object) -> np.ndarray:
+        if name == "koppen":
+            raise InputError("half way", expected="the rest", remedy="none")
+        return dict(synthetic_layers(geobox))[name]
 
-    monkeypatch.setattr(building, "build_layers", failing)
+    monkeypatch.setattr(building, "build_layer", failing)
     before = stamps(small)
     with pytest.raises(InputError, match="half way"):
         planet.make(small, resolution=1.0)

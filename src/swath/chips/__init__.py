@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from swath.chips.augment import Augment
-from swath.chips.cut import DropRules, cut
+from swath.chips.blocks import stack_windows
+from swath.chips.cut import cut
 from swath.chips.loader import ChipLoader
 from swath.chips.show import contact_sheet
 from swath.chips.split import leak_check, split_by_block, split_by_region
 from swath.chips.statistics import Statistics, statistics
 from swath.chips.store import ChipArrays, ChipSet, open
+from swath.chips.stored import StoredScene, stored_scene
+from swath.chips.stream import WindowStream
+from swath.chips.tally import DropRules
 from swath.chips.windows import grid_windows, random_windows, windows_at
 
 __all__ = [
@@ -18,6 +22,8 @@ __all__ = [
     "ChipSet",
     "DropRules",
     "Statistics",
+    "StoredScene",
+    "WindowStream",
     "contact_sheet",
     "cut",
     "grid_windows",
@@ -26,6 +32,8 @@ __all__ = [
     "random_windows",
     "split_by_block",
     "split_by_region",
+    "stack_windows",
     "statistics",
+    "stored_scene",
     "windows_at",
 ]

@@ -20,40 +20,19 @@ from rasterio.dtypes import check_dtype
 
 from swath.chips import pixels, store
 from swath.chips.align import IntegerRaster
-from swath.chips.folder import appearing
+from swath.chips.folder import FAILURES, appearing
 from swath.chips.footprints import footprints
 from swath.chips.groups import group_names, majority
 from swath.chips.layout import INDEX, Description, class_columns, class_numbers
 from swath.chips.rows import Array, RowReader, gather, reader_of
+from swath.chips.tally import DropRules, Tally
 from swath.chips.windows import Windows, grid_windows
 from swath.cubes import Legend, as_cube, bands_of, geobox_of, is_physical
-from swath.errors import ConfigError, InputError
+from swath.errors import InputError
 from swath.grids.geobox import crs_of
 from swath.types import IGNORE
 
 Groups = xr.DataArray | Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class DropRules:
-    """Which windows are not worth keeping.
-
-    Args:
-        min_valid: least share of valid numbers (over time, band, y and x), 0 to 1.
-        min_labelled: least share of pixels with a label and a valid number, 0 to 1.
-
-    Raises:
-        ConfigError: a share is outside 0 to 1.
-    """
-
-    min_valid: float = 0.5
-    min_labelled: float = 0.01
-
-    def __post_init__(self) -> None:
-        for name in ("min_valid", "min_labelled"):
-            share = getattr(self, name)
-            if not 0.0 <= share <= 1.0:
-                raise ConfigError(f"{name} = {share}", expected="a share from 0 to 1", remedy=f"change {name}")
 
 
 def cut(
@@ -73,6 +52,7 @@ def cut(
 
     The cube is read from top to bottom, each stored block of rows once; memory holds about one row of chips.
     The folder appears when everything is written. A chip set that lies there already is replaced, anything else is not.
+    Windows that touch a block of the scene that cannot be read are left out; ``failures.csv`` lists them.
 
     Args:
         cube: ``data`` (time, band, y, x) and ``valid``; numbers are stored as they are.
@@ -99,51 +79,16 @@ def cut(
     with appearing(Path(out)) as folder:
         for name in ("images", "labels", "valid"):
             (folder / name).mkdir()
-        tally = _Tally()
+        tally = Tally()
         with pixels.environment():
             kept = [table for table in job.run(chosen, folder, tally) if len(table)]
         if not kept:
-            raise tally.nothing_kept(job)
+            raise tally.nothing_kept(job.description.source, job.drop)
         if not any((folder / "valid").iterdir()):
             (folder / "valid").rmdir()
         _write_index(pd.concat(kept, ignore_index=True), job, folder)
+        tally.failures.save(folder / FAILURES)
     return store.open(out)
-
-
-@dataclass
-class _Tally:
-    """How many windows each rule dropped, and how many pixels could be used at all."""
-
-    windows: int = 0
-    invalid: int = 0
-    unlabelled: int = 0
-    valid_pixels: int = 0
-
-    def keep(
-        self, valid_share: NDArray[np.float64], labelled_share: NDArray[np.float64], drop: DropRules
-    ) -> NDArray[np.bool_]:
-        """Which windows to keep; counts the others."""
-        enough_valid = valid_share >= drop.min_valid
-        kept = enough_valid & (labelled_share >= drop.min_labelled)
-        self.windows += len(kept)
-        self.invalid += int((~enough_valid).sum())
-        self.unlabelled += int((enough_valid & ~kept).sum())
-        return kept
-
-    def nothing_kept(self, job: _Job) -> InputError:
-        source = job.description.source
-        if self.valid_pixels == 0:
-            return InputError(
-                f"The scene '{source}' has no valid pixel in any of the {self.windows} windows",
-                expected="a scene that is not masked everywhere",
-                remedy="check the no-data value and the mask (cube['valid'])",
-            )
-        return InputError(
-            f"None of the {self.windows} windows of '{source}' was kept: {self.invalid} have less than "
-            f"{job.drop.min_valid:g} valid, {self.unlabelled} of the rest less than {job.drop.min_labelled:g} labelled",
-            expected="at least one chip",
-            remedy="weaken min_valid or min_labelled, or check that labels lie where the scene is valid",
-        )
 
 
 @dataclass(frozen=True)
@@ -196,11 +141,11 @@ class _Job:
         """Rows and columns of the scene."""
         return self.description.shape
 
-    def run(self, windows: Windows, folder: Path, tally: _Tally) -> Iterator[pd.DataFrame]:
+    def run(self, windows: Windows, folder: Path, tally: Tally) -> Iterator[pd.DataFrame]:
         """Cut all windows, row by row; yields the index rows of the chips kept."""
         size = self.description.size
         readers = [
-            reader_of([self.cube["data"].data, self.cube["valid"].data], size),
+            reader_of([self.cube["data"].data, self.cube["valid"].data], size, tally.unreadable),
             self.labels.reader(size),
             *([self.groups.reader(size)] if self.groups else []),
         ]
@@ -212,7 +157,7 @@ class _Job:
                 yield self._cut_row(slabs, row, columns[position : position + at_once], folder, tally)
 
     def _cut_row(
-        self, slabs: list[Array], row: int, columns: NDArray[np.int64], folder: Path, tally: _Tally
+        self, slabs: list[Array], row: int, columns: NDArray[np.int64], folder: Path, tally: Tally
     ) -> pd.DataFrame:
         """Cut windows of one row from the rows of the scene, write those worth keeping, and list them."""
         data, valid, labels, groups = self._gather(slabs, row, columns)
@@ -223,6 +168,7 @@ class _Job:
         }
         tally.valid_pixels += int(valid.any(axis=1).sum())
         keep = tally.keep(**shares, drop=self.drop)
+        keep &= tally.readable(row, columns, self.description.size, self.description.source)
         names = [f"{self.prefix}r{row:05d}_c{column:05d}" for column in columns[keep].tolist()]
         table = pd.DataFrame({"id": names, "row": row, "column": columns[keep]})
         table = table.assign(**{name: share[keep] for name, share in shares.items()})

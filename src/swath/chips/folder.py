@@ -8,7 +8,10 @@ from pathlib import Path
 
 from swath.chips.layout import FILE
 from swath.errors import InputError
-from swath.files import replacing_folder
+from swath.files import remove_leftovers, replacing_folder
+
+FAILURES = "failures.csv"
+"""Windows that could not be read when the chips were cut; absent where there were none."""
 
 
 @contextmanager
@@ -19,6 +22,7 @@ def appearing(out: Path) -> Iterator[Path]:
         InputError: ``out`` holds something else.
         ResourceError: nothing can be written there.
     """
+    remove_leftovers(out.parent)
     if out.exists() and not (out.is_dir() and ((out / FILE).exists() or not any(out.iterdir()))):
         raise InputError(
             f"{out} exists and is no chip set",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,8 +14,10 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from swath import limits
 from swath.cubes import Legend
 from swath.errors import InputError
+from swath.reading import read_json, reading
 from swath.sensors import Band, BandSet
 from swath.types import IGNORE
 
@@ -70,6 +73,28 @@ class Description:
         dates = [str(np.datetime64(time, "s")) for time in self.times]
         return tuple(f"{date} {name}" for date in dates for name in self.bands.names)
 
+    def check(self) -> None:
+        """Refuse numbers that cannot describe chips.
+
+        Raises:
+            ValueError: a size, shape, grid, scale or date is impossible.
+        """
+        whole = (self.size, *self.shape, *self.times)
+        if not all(type(number) is int and number.bit_length() < 64 for number in whole):
+            raise ValueError("size, shape and times have to be whole numbers")
+        if min(self.size, *self.shape) < 1 or not self.times or not len(self.bands) or not len(self.legend):
+            raise ValueError("size, shape, times, bands and legend cannot be empty")
+        numbers = (*self.scale, *self.offset, *self.transform)
+        if len(self.transform) != 6 or not all(math.isfinite(number) for number in numbers):
+            raise ValueError("the transform has to be six finite numbers, and scale and offset finite")
+        texts = (self.unit, self.crs, self.source, self.fingerprint)
+        if not all(isinstance(text, str) for text in texts) or not isinstance(self.attrs, dict):
+            raise TypeError("unit, crs, source and fingerprint have to be texts, and attrs an object")
+        limits.SIDE.check(max(self.shape), FILE)
+        limits.DATES.check(len(self.times), FILE)
+        limits.CHIP_NUMBERS.check(self.size**2 * len(self.bands) * len(self.times), FILE)
+        _ = self.geobox  # the CRS has to be one
+
     def write(self, folder: Path) -> None:
         """Write ``chips.json`` into ``folder``."""
         bands = [
@@ -101,25 +126,24 @@ class Description:
             InputError: the file is missing, damaged, or written by a newer swath.
         """
         path = folder / FILE
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not path.exists():
             raise InputError(
                 f"There is no {FILE} in {folder}",
                 expected="the folder of a chip set",
                 remedy="run 'swath chips cut' first",
-            ) from None
-        except json.JSONDecodeError as error:
+            )
+        record = read_json(path, expected="JSON as swath writes it", remedy="cut the chips again")
+        if not isinstance(record, dict) or record.get("schema_version") != SCHEMA_VERSION:
+            found = record.get("schema_version") if isinstance(record, dict) else "missing"
             raise InputError(
-                f"{path} is damaged: {error}", expected="JSON as swath writes it", remedy="cut the chips again"
-            ) from None
-        if record.get("schema_version") != SCHEMA_VERSION:
-            raise InputError(
-                f"{path} has schema version {record.get('schema_version')}",
+                f"{path} has schema version {str(found)[:40]}",
                 expected=f"version {SCHEMA_VERSION}",
                 remedy="open it with the swath version that wrote it, or cut the chips again",
             )
-        return cls._from_record(record)
+        with reading(path, expected="the fields that swath writes, with their types", remedy="cut the chips again"):
+            description = cls._from_record(record)
+            description.check()
+            return description
 
     @classmethod
     def _from_record(cls, record: Mapping[str, Any]) -> Description:

@@ -12,9 +12,11 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
 
-from swath.errors import InputError
+from swath import limits
+from swath.errors import InputError, SwathError
+from swath.reading import reason
 from swath.types import IGNORE
 
 Array = NDArray[Any]
@@ -56,9 +58,8 @@ def write_image(
     nodata = None if everywhere else _free_number(values, valid)
     if not everywhere:
         values = np.where(valid, values, np.asarray(0 if nodata is None else nodata, values.dtype))
-    with rasterio.open(
-        folder / "images" / f"{name}.tif", "w", **profile, dtype=values.dtype.name, nodata=nodata
-    ) as file:
+    profile |= {"dtype": values.dtype.name, "nodata": nodata}
+    with _writing(folder / "images" / f"{name}.tif", profile) as file:
         file.write(values)
         file.descriptions = tuple(layers)
         if not everywhere:
@@ -66,7 +67,7 @@ def write_image(
     if everywhere or bool((valid == valid[:1]).all()):
         return ""
     path = f"valid/{name}.tif"
-    with rasterio.open(folder / path, "w", **profile, dtype="uint8", nbits=1) as file:
+    with _writing(folder / path, profile | {"dtype": "uint8", "nodata": None, "nbits": 1}) as file:
         file.write(valid.astype(np.uint8))
     return path
 
@@ -76,7 +77,7 @@ def write_labels(folder: Path, name: str, labels: NDArray[np.int16], grid: tuple
     transform, crs = grid
     profile = {**_PROFILE, "transform": transform, "crs": crs, "count": 1, "dtype": "int16", "nodata": IGNORE}
     profile |= {"height": labels.shape[0], "width": labels.shape[1]}
-    with rasterio.open(folder / "labels" / f"{name}.tif", "w", **profile) as file:
+    with _writing(folder / "labels" / f"{name}.tif", profile) as file:
         file.write(labels, 1)
 
 
@@ -114,13 +115,25 @@ def read_labels(folder: Path, path: str) -> NDArray[np.int16]:
 
 
 @contextmanager
+def _writing(path: Path, profile: dict[str, Any]) -> Iterator[Any]:
+    """A raster that is made in memory and then written as bytes: GDAL itself is silent, or crashes, on a full disk."""
+    with MemoryFile() as memory:
+        with memory.open(**profile) as file:
+            yield file
+        path.write_bytes(memory.read())
+
+
+@contextmanager
 def _open(path: Path) -> Iterator[Any]:
     try:
-        with rasterio.open(path) as file:
+        with rasterio.open(path, driver="GTiff") as file:
+            limits.CHIP_NUMBERS.check(file.width * file.height * file.count, path)
             yield file
-    except RasterioError as error:
+    except SwathError:
+        raise
+    except Exception as error:  # GDAL's own classes, and what numpy says of types that it lacks
         raise InputError(
-            f"The chip file {path} cannot be read: {error}",
+            f"The chip file {path} cannot be read: {reason(error)}",
             expected="a GeoTIFF named in index.parquet",
             remedy="cut the chips again",
         ) from error

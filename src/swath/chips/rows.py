@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from dask.base import compute
 from numpy.typing import NDArray
 
-from swath.errors import InputError
+from swath.errors import InputError, SwathError
 
 Array = NDArray[Any]
 Fetch = Callable[[int, int], list[Array]]
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A stored block that cannot be read.
+
+    Args:
+        rows: first row and the one after the last.
+        columns: first column and the one after the last.
+        error: why.
+    """
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    error: Exception
 
 
 class RowReader:
@@ -52,17 +69,28 @@ class RowReader:
         return [array[..., start - self._first : stop - self._first, :] for array in self._held]
 
 
-def reader_of(arrays: Sequence[Any], step: int) -> RowReader:
+def reader_of(arrays: Sequence[Any], step: int, unreadable: list[Unreadable] | None = None) -> RowReader:
     """A reader of arrays ``(..., y, x)`` on one grid, numpy or dask; lazy ones are computed together.
 
     Args:
         arrays: arrays with the same rows.
         step: rows read at a time where no array has blocks.
+        unreadable: blocks that cannot be read are noted here and read as 0 or False; None = they are an error.
     """
     lazy = next((array for array in arrays if hasattr(array, "chunks") and array.chunks), None)
     length = int(arrays[0].shape[-2])
     edges = [*range(0, length, step), length] if lazy is None else [0, *np.cumsum(lazy.chunks[-2]).tolist()]
-    return RowReader(lambda start, stop: _compute([array[..., start:stop, :] for array in arrays]), edges)
+
+    def fetch(start: int, stop: int) -> list[Array]:
+        parts = [array[..., start:stop, :] for array in arrays]
+        try:
+            return _compute(parts)
+        except SwathError:
+            if unreadable is None:
+                raise
+        return _block_by_block(parts, start, unreadable)
+
+    return RowReader(fetch, edges)
 
 
 def gather(slab: Array, first_row: int, row: int, columns: NDArray[np.int64], size: int, fill: float) -> Array:
@@ -89,6 +117,28 @@ def gather(slab: Array, first_row: int, row: int, columns: NDArray[np.int64], si
         middle = (1,) * (cut.ndim - 3)
         cut[np.broadcast_to(outside.reshape(len(columns), *middle, size, size), cut.shape)] = fill
     return cut
+
+
+def _block_by_block(parts: Sequence[Any], first_row: int, unreadable: list[Unreadable]) -> list[Array]:
+    """What can be read of some rows; blocks that cannot are noted."""
+    whole = [np.zeros(part.shape, part.dtype) for part in parts]
+    for rows, columns in itertools.product(_spans(parts, -2), _spans(parts, -1)):
+        place = (..., slice(*rows), slice(*columns))
+        try:
+            for target, read in zip(whole, _compute([part[place] for part in parts]), strict=True):
+                target[place] = read
+        except SwathError as error:
+            unreadable.append(Unreadable((first_row + rows[0], first_row + rows[1]), columns, error))
+    return whole
+
+
+def _spans(parts: Sequence[Any], axis: int) -> list[tuple[int, int]]:
+    """Between which positions of an axis no array has the edge of a block."""
+    edges = {0, int(parts[0].shape[axis])}
+    for part in parts:
+        if hasattr(part, "chunks") and part.chunks:
+            edges.update(int(edge) for edge in np.cumsum(part.chunks[axis]))
+    return list(itertools.pairwise(sorted(edges)))
 
 
 def _compute(arrays: Sequence[Any]) -> list[Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from swath.chips.store import ChipArrays, ChipSet
 from swath.errors import InputError
 from swath.files import write_text
+from swath.reading import parse_json, read_text, reading
 from swath.types import Split
 
 LEVELS = (1.0, 2.0, 25.0, 50.0, 75.0, 98.0, 99.0)
@@ -130,12 +132,8 @@ class Statistics:
         Raises:
             InputError: the text is no JSON, or fields are missing or unknown.
         """
-        try:
-            record = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"The statistics are damaged: {error}", expected="JSON as swath writes it", remedy="compute them again"
-            ) from None
+        expected = "JSON as swath writes it"
+        record = parse_json(text, "The statistics", expected=expected, remedy="compute them again")
         names = {field.name for field in fields(cls)}
         if not isinstance(record, dict) or set(record) != names:
             raise InputError(
@@ -144,8 +142,11 @@ class Statistics:
                 remedy="compute them again",
             )
         plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
-        plain["percentiles"] = {level: tuple(row) for level, row in record["percentiles"].items()}
-        return cls(**plain)
+        with reading("The statistics", expected="values of the right types", remedy="compute them again"):
+            plain["percentiles"] = {level: tuple(row) for level, row in record["percentiles"].items()}
+            found = cls(**plain)
+            _check_fields(found)
+            return found
 
     def save(self, path: Path | str) -> None:
         """Write JSON."""
@@ -161,7 +162,23 @@ class Statistics:
         path = Path(path)
         if not path.exists():
             raise InputError(f"There is no file {path}", expected="chip set statistics", remedy="compute them first")
-        return cls.from_json(path.read_text(encoding="utf-8"))
+        return cls.from_json(read_text(path, expected="JSON as swath writes it", remedy="compute them again"))
+
+
+def _check_fields(found: Statistics) -> None:
+    """Types and lengths of what was read; raises ValueError or TypeError."""
+    rows = {"mean": found.mean, "std": found.std, "minimum": found.minimum, "maximum": found.maximum}
+    rows |= {f"the percentile {level}": row for level, row in found.percentiles.items()}
+    for name, row in {**rows, "count": found.count}.items():
+        if len(row) != len(found.bands) or not all(math.isfinite(float(number)) for number in row):
+            raise ValueError(f"{name} has to be one finite number for each of the {len(found.bands)} bands")
+        if any(isinstance(number, str | bool) for number in row):
+            raise TypeError(f"{name} has to hold numbers")
+    texts = (*found.bands, *found.class_counts, found.source, found.split_hash, found.split)
+    if not isinstance(found.bands, tuple) or not all(isinstance(text, str) for text in texts):
+        raise TypeError("bands, source, split_hash and split have to be texts")
+    if not all(type(count) is int for count in (*found.class_counts.values(), found.chips)):
+        raise TypeError("class_counts and chips have to be whole numbers")
 
 
 def statistics(chipset: ChipSet, split: Split, *, name: str = "train", levels: Sequence[float] = LEVELS) -> Statistics:

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from swath.chips import pixels
+from swath.chips.folder import FAILURES
 from swath.chips.layout import INDEX, Description, class_columns, class_numbers
 from swath.cubes import Legend
 from swath.errors import InputError, nearest
+from swath.failures import Failure, load_failures
+from swath.reading import check_parquet, inside, reading
 from swath.sensors import BandSet
 from swath.types import IGNORE, Batch, Modality
 
@@ -129,6 +132,11 @@ class ChipSet:
         """Grid of the scene the chips were cut from."""
         return self.description.geobox
 
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Windows that were left out because the scene could not be read there."""
+        return load_failures(self.folder / FAILURES)
+
     def geobox(self, name: str) -> GeoBox:
         """Grid of one chip."""
         row, column = self._origins[self._row(name)]
@@ -218,8 +226,17 @@ class ChipSet:
             self._cache.move_to_end(name)
             return self._cache[name]
         image, valid, label, valid_share = self._files[self._row(name)]
+        layers = len(self.description.times) * len(self.bands)
         values, mask = pixels.read_image(self.folder, image, valid, masked=valid_share < 1)
         chip = _Stored(values, mask, pixels.read_labels(self.folder, label))
+        wanted = (layers, self.size, self.size)
+        if not values.shape == mask.shape == wanted or chip.labels.shape != wanted[1:]:
+            raise InputError(
+                f"The chip '{name}' in {self.folder} has the shape {values.shape}, its validity {mask.shape} and its "
+                f"labels {chip.labels.shape}",
+                expected=f"{wanted} (band and date, y, x), and labels of {wanted[1:]}",
+                remedy="cut the chips again",
+            )
         self._keep(name, chip)
         return chip
 
@@ -266,7 +283,15 @@ def open(folder: Path | str, *, cache_mb: float = 256.0) -> ChipSet:
     path = folder / INDEX
     if not path.exists():
         raise InputError(f"There is no {path}", expected="the GeoParquet index of the chips", remedy="cut them again")
-    index = geopandas.read_parquet(path)
+    expected, remedy = "an index as swath writes it", "cut the chips again"
+    check_parquet(path, expected=expected, remedy=remedy)
+    with reading(path, expected=expected, remedy=remedy):
+        index = geopandas.read_parquet(path)
+        return ChipSet(folder, description, _checked(index, path, description), cache_mb=cache_mb)
+
+
+def _checked(index: GeoDataFrame, path: Path, description: Description) -> GeoDataFrame:
+    """The index, when it names at least one chip, every chip once, and only files inside the chip set."""
     missing = [column for column in COLUMNS if column not in index.columns]
     missing += [column for column in class_columns(description.legend) if column not in index.columns]
     if missing:
@@ -277,7 +302,7 @@ def open(folder: Path | str, *, cache_mb: float = 256.0) -> ChipSet:
         )
     if len(index) == 0:
         raise InputError(
-            f"The chip set {folder} is empty", expected="at least one chip", remedy="cut it with weaker drop rules"
+            f"The chip set {path.parent} is empty", expected="at least one chip", remedy="cut it with weaker drop rules"
         )
     if index["id"].duplicated().any():
         raise InputError(
@@ -285,4 +310,18 @@ def open(folder: Path | str, *, cache_mb: float = 256.0) -> ChipSet:
             expected="every chip once",
             remedy="cut the chips again",
         )
-    return ChipSet(folder, description, index, cache_mb=cache_mb)
+    _check_names(index, path)
+    return index
+
+
+def _check_names(index: GeoDataFrame, path: Path) -> None:
+    """Refuse file names that lead out of the chip set."""
+    for column in ("image", "valid", "label"):
+        names = index[column].tolist()
+        odd = next((name for name in names if not inside(name) and not (column == "valid" and name == "")), None)
+        if odd is not None:
+            raise InputError(
+                f"The index {path} names the file '{str(odd)[:80]}' in the column '{column}'",
+                expected="names of files inside the folder of the chip set",
+                remedy="cut the chips again; do not use a chip set from a source you do not trust",
+            )

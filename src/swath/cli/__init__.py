@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from swath import __version__
-from swath.cli import chips, data, everyday, more
+from swath.cli import area, bench, chips, data, everyday, many, more, predict, trust, vectorise
+from swath.cli import map as map_command
 from swath.errors import SwathError
 
 app = typer.Typer(
@@ -37,9 +38,16 @@ def _root(
 
 
 everyday.add_to(app)
+predict.add_to(app, everyday.PANEL)
 app.add_typer(chips.app, name="chips", rich_help_panel=everyday.PANEL)
 more.add_to(app)
+map_command.add_to(app)
 app.add_typer(data.app, name="data", rich_help_panel=more.PANEL)
+bench.add_to(app)
+area.add_to(app, more.PANEL)
+trust.add_to(app, more.PANEL)
+vectorise.add_to(app, more.PANEL)
+many.add_to(app, more.PANEL)
 
 
 def main() -> None:

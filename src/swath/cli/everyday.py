@@ -32,7 +32,6 @@ def add_to(app: typer.Typer) -> None:
     for name, command in (
         ("open", open_scene),
         ("train", train),
-        ("predict", predict),
         ("evaluate", evaluate),
         ("serve", serve),
         ("run", run),
@@ -84,36 +83,6 @@ def train(
     )
     show.say(f"model: {out}")
     del result
-
-
-def predict(
-    model: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
-    scene: Annotated[Path, typer.Argument(help="Scene to map, of any size.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="GeoTIFF to write.")],
-    sensor: Sensor = None,
-    level: Level = None,
-    baseline: Baseline = None,
-    nodata: NoData = None,
-    bands: Bands = None,
-    time: Time = None,
-    tile: Annotated[int, typer.Option(min=1, help="Tile size in pixels.")] = 256,
-    overlap: Annotated[int, typer.Option(min=0, help="Overlap of tiles in pixels.")] = 64,
-    confidence: Annotated[bool, typer.Option(help="Also write the probability of the chosen class.")] = True,
-    lenient: Annotated[bool, typer.Option(help="Predict where at least one band is valid.")] = False,
-) -> None:
-    """Map a scene: windowed, blended, with no data where there was none. Writes a COG with a QGIS style."""
-    from swath import predict as room
-    from swath import verbs
-    from swath.cli import show
-
-    outputs = ("class", "confidence") if confidence else ("class",)
-    predictor = verbs.load(model)
-    room.check_request(predictor, out, tile=tile, overlap=overlap, outputs=outputs, source=scene)
-    names = split_names(bands)
-    tree = verbs.open(scene, sensor=sensor, level=level, baseline=baseline, nodata=nodata, bands=names, time=time)
-    report = verbs.predict(predictor, tree, out, tile=tile, overlap=overlap, outputs=outputs, strict=not lenient)
-    for name, path in report.files.items():
-        show.say(f"{name}: {path}")
 
 
 def evaluate(

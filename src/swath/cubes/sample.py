@@ -39,7 +39,7 @@ def _read(parts: list[Any]) -> Any:
     try:
         return compute(*parts)
     except (InputError, OSError):
-        read = []
+        read: list[Any] = []
         for position, part in enumerate(parts):
             try:
                 read.append(*compute(part))

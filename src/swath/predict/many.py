@@ -174,8 +174,9 @@ def _loaded(load: Callable[[], Predictor]) -> Predictor:
 
 def _identity(predictor: Predictor) -> Any:
     """What decides the answers of a model, in parts that every process hashes alike."""
-    if isinstance(predictor, torch.nn.Module) and hasattr(predictor, "record"):
-        return {"record": predictor.record(), "weights": dict(predictor.state_dict())}
+    record = getattr(predictor, "record", None)
+    if isinstance(predictor, torch.nn.Module) and callable(record):
+        return {"record": record(), "weights": dict(predictor.state_dict())}
     return predictor
 
 

@@ -39,6 +39,9 @@ from swath.types import Predictor
 BUDGET = 64 * 2**20
 """Bytes for each of the large buffers: two windows that are read, rows kept for the next strip, and one batch."""
 
+MANY = 64
+"""Layers beyond which the answer for one tile takes so much that reading has to do with a third of ``BUDGET``."""
+
 CANVAS = 128 * 2**20
 """Bytes of the canvas on which tiles are blended."""
 
@@ -258,14 +261,15 @@ def _plan(predictor: Predictor, inputs: SceneInputs, wanted: Sequence[Layer], ti
     rows = Axis(-(-height // step), tile, overlap)
     columns = Axis(-(-width // step), tile, overlap, periodic=grids.is_global(inputs.geobox) and width % step == 0)
     channels = inputs.dates * len(inputs.bands)
+    budget = BUDGET if fields <= MANY else BUDGET // 3
     block = -(-tiling.block // step) + tile  # room to end a strip where a chunk does
-    read = block_shape(block, tile, layers=0, channels=channels * step**2, budget=BUDGET)
+    read = block_shape(block, tile, layers=0, channels=channels * step**2, budget=budget)
     shape = block_shape(read[0], tile, layers=fields + 1, channels=0, budget=CANVAS)
     ends = np.cumsum(inputs.cube["data"].chunksizes.get("y", ()), dtype=np.int64) // step
     plan = Plan(rows, columns, shape[0], min(read[1], shape[1]), tuple(int(end) for end in ends))
     most = max(1, BUDGET // (4 * tile * tile * max(fields, channels * step**2)))
     batch_size = min(tiling.batch_size, most, plan.distinct)
-    return Sweep(predictor, inputs, plan, groups, batch_size, tiling.strict, BUDGET, tiling.skip_errors)
+    return Sweep(predictor, inputs, plan, groups, batch_size, tiling.strict, budget, tiling.skip_errors)
 
 
 def _check_stride(predictor: Predictor, tile: int, overlap: int) -> None:

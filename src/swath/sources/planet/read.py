@@ -56,6 +56,9 @@ def inputs(path: Path | str) -> xr.Dataset:
         InputError: as ``open``.
     """
     scene = open(path)
+    for name in ("true_colour", "elevation"):
+        if name not in scene.children:
+            _layer_file(path, f"{name}.tif")
     colour, relief = scene["true_colour"].to_dataset(), scene["elevation"].to_dataset()
     geobox = geobox_of(relief)
     valid = _one_mask(colour) & _one_mask(relief)

@@ -15,10 +15,12 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
-from swath import cubes
+from swath import cubes, limits
 from swath.cubes import geobox_of, make_cube
+from swath.cubes.guard import open_raster
 from swath.errors import InputError
 from swath.files import sha256
+from swath.reading import reason
 from swath.sensors import BandSet
 from swath.types import IGNORE
 
@@ -122,12 +124,13 @@ def raster_problems(path: Path, expected: Expected, like: Path | None = None) ->
         return [f"{path.name}: the file is missing"]
     found = []
     try:
-        with rasterio.open(path) as raster:
+        with open_raster(path) as raster:
             if raster.count != expected.count:
                 found.append(f"{path.name}: {raster.count} bands, expected {expected.count}")
             if raster.crs is None:
                 found.append(f"{path.name}: no coordinate reference system (CRS)")
             if expected.values is not None:
+                limits.LABEL_PIXELS.check(raster.width * raster.height, path)
                 values, counts = np.unique(raster.read(1), return_counts=True)
                 found += [
                     f"{path.name}: {count} pixels hold {value}, expected one of {', '.join(map(str, expected.values))}"
@@ -136,21 +139,21 @@ def raster_problems(path: Path, expected: Expected, like: Path | None = None) ->
                 ]
             if like is not None and like.is_file():
                 found += _grid_problems(path, raster, like)
-    except RasterioError as error:
-        found.append(f"{path.name}: not a readable raster ({error})")
+    except Exception as error:  # a damaged file defeats any accessor; the check goes on with the next file
+        found.append(f"{path.name}: not a readable raster ({reason(error)})")
     return found
 
 
 def _grid_problems(path: Path, raster: rasterio.DatasetReader, like: Path) -> list[str]:
     try:
-        with rasterio.open(like) as other:
+        with open_raster(like) as other:
             if raster.shape != other.shape:
                 return [f"{path.name}: {raster.shape} pixels, but {like.name} has {other.shape}"]
             step = abs(other.transform.a)
             same_place = raster.transform.almost_equals(other.transform, precision=step / 100)
             if raster.crs != other.crs or not same_place:
                 return [f"{path.name}: another grid than {like.name} (CRS or corner)"]
-    except RasterioError:
+    except (RasterioError, InputError):
         return []  # reported for that file itself
     return []
 

@@ -27,9 +27,11 @@ import xarray as xr
 from affine import Affine
 from shapely.geometry import box
 
-from swath import cubes, rng, sensors
+from swath import cubes, limits, rng, sensors
 from swath.cubes import Legend, geobox_of, legend_from_colours
+from swath.cubes.tables import read_table
 from swath.errors import InputError
+from swath.reading import inside
 from swath.sources.published.common import (
     Description,
     Expected,
@@ -110,7 +112,7 @@ class Place:
             raise InputError(
                 f"The file {path} is missing", expected=f"the polygons of {self.id}.tif", remedy="check --root"
             )
-        table = geopandas.read_file(path)
+        table = read_table(path)
         if COLUMN not in table.columns:
             raise InputError(
                 f"{path} has the columns {', '.join(map(str, table.columns))}",
@@ -155,6 +157,12 @@ def landsat_folder(root: Path | str) -> xr.DataTree:
         raise nothing_in(folder, "a Landsat Level 1 scene", "*_MTL.txt")
     told = read_mtl(metadata)
     files = [folder / told.get(f"FILE_NAME_BAND_{band[1:]}", f"band {band[1:]}") for band in LANDSAT5_BANDS]
+    if not all(inside(file.name) and file.parent == folder for file in files):
+        raise InputError(
+            f"{metadata.name} names band files outside of {folder}",
+            expected="files beside the metadata",
+            remedy="download the scene again",
+        )
     absent = [file.name for file in files if not file.is_file()]
     if absent:
         raise InputError(
@@ -172,7 +180,7 @@ def read_mtl(path: Path) -> dict[str, str]:
     Raises:
         InputError: the file is no Landsat metadata, or lacks the date and time of the scene.
     """
-    body = re.split(r"^END\s*$", path.read_text(errors="replace"), maxsplit=1, flags=re.MULTILINE)[0]
+    body = re.split(r"^END\s*$", _text(path), maxsplit=1, flags=re.MULTILINE)[0]
     told = {key: value.strip('"') for key, value in re.findall(r"^\s*(\w+)\s*=\s*(.+?)\s*$", body, re.MULTILINE)}
     if absent := {"DATE_ACQUIRED", "SCENE_CENTER_TIME"} - set(told):
         raise InputError(
@@ -181,6 +189,11 @@ def read_mtl(path: Path) -> dict[str, str]:
             remedy="download the scene again",
         )
     return told
+
+
+def _text(path: Path) -> str:
+    limits.YAML_BYTES.check(path.stat().st_size, path)
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def check(root: Path | str) -> list[str]:

@@ -24,6 +24,7 @@ from affine import Affine
 
 from swath import cubes, rng
 from swath.cubes import legend_from_colours
+from swath.reading import read_json, reading
 from swath.sources.published.common import (
     Description,
     Expected,
@@ -185,7 +186,12 @@ def _dates(folder: Path) -> dict[str, dict[str, str]]:
     file = next(iter(sorted(folder.rglob(METADATA))), None)
     if file is None:
         return {}
-    features: list[dict[str, Any]] = json.loads(file.read_text())["features"]
+    expected = "the metadata of the data set: features with location, s1_date and s2_date"
+    with reading(file, expected=expected, remedy="download it again"):
+        return _dates_of(read_json(file, expected=expected, remedy="download it again")["features"])
+
+
+def _dates_of(features: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
     return {
         str(item["properties"]["location"]): {
             part: str(item["properties"][key])[:10].replace("/", "-")

@@ -1,0 +1,70 @@
+"""``swath bench``: what this machine does, measured on the user's own files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from swath.cli.everyday import Bands, Baseline, Level, NoData, Sensor, split_names
+from swath.cli.more import PANEL
+
+app = typer.Typer(help="Measure this machine on your own files.", no_args_is_help=True)
+
+
+def add_to(root: typer.Typer) -> None:
+    """Register the commands of this module on ``root``."""
+    root.add_typer(app, name="bench", rich_help_panel=PANEL)
+
+
+@app.callback()
+def _group() -> None:
+    """Measure this machine on your own files."""
+
+
+@app.command("io")
+def io(
+    scenes: Annotated[list[Path], typer.Argument(help="Raster files, or folders of single-band files; one grid each.")],
+    sensor: Sensor = None,
+    level: Level = None,
+    baseline: Baseline = None,
+    nodata: NoData = None,
+    bands: Bands = None,
+    size: Annotated[int, typer.Option(min=1, help="Window size in pixels.")] = 256,
+    count: Annotated[int, typer.Option(min=1, help="Random windows.")] = 500,
+    memory: Annotated[float, typer.Option(min=1, help="MiB for the planned reader.")] = 1024.0,
+    workers: Annotated[int, typer.Option(min=1, max=8, help="Threads that decode.")] = 2,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Most time for each measurement.")] = 20.0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure reading for training: MB/s decoded, chips/s random and planned by block, and the limit it is near."""
+    from swath.chips.measure import measure
+    from swath.chips.stored import stored_scene
+    from swath.cli import show
+    from swath.cubes.assemble import Options
+
+    names = split_names(bands)
+    options = Options(sensor, level, baseline, None if names is None else tuple(names), nodata)
+    opened = [stored_scene(path, options=options) for path in scenes]
+    found = measure(opened, size=size, count=count, memory_mb=memory, workers=workers, seconds=seconds)
+    if json:
+        show.as_json(found.record())
+        return
+    rows = [(each.scene, each.codec, each.block, each.blocks, each.mb_s) for each in found.codecs]
+    show.table("decoding, block after block", ("scene", "codec", "block", "blocks", "MB/s, one thread"), rows)
+    plan = found.plan
+    show.table(
+        f"{plan['windows']} random windows of {size} x {size} pixels",
+        ("reader", "chips/s"),
+        [
+            ("one by one, fully random, open files", found.random_chips_s),
+            (f"planned by block, {workers} threads ({found.planned_mb_s:.0f} MB/s decoded)", found.planned_chips_s),
+        ],
+    )
+    show.say(
+        f"plan: {plan['blocks_read']} blocks read for {plan['blocks_needed']} needed "
+        f"({plan['reads_per_needed']:.2f}), at most {plan['peak_mb']:.0f} MB, {plan['order']}; shuffle radius "
+        f"{plan['shuffle_radius']:.2f} (1 is a full shuffle), each window drawn from {plan['pool']:.0f}"
+    )
+    show.say(f"limit: {found.limit}")

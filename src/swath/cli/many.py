@@ -1,0 +1,61 @@
+"""``swath predict-many``: map many scenes, going on past those that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from swath.cli.everyday import Bands, Baseline, Level, NoData, Sensor, Time, split_names
+from swath.failures import EXIT_WITH_FAILURES
+
+
+def add_to(app: typer.Typer, panel: str) -> None:
+    """Register the command on ``app``."""
+    app.command("predict-many", rich_help_panel=panel)(predict_many)
+
+
+def predict_many(
+    model: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
+    scenes: Annotated[list[Path], typer.Argument(help="Scenes to map, each of any size.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the maps.")],
+    sensor: Sensor = None,
+    level: Level = None,
+    baseline: Baseline = None,
+    nodata: NoData = None,
+    bands: Bands = None,
+    time: Time = None,
+    tile: Annotated[int, typer.Option(min=1, help="Tile size in pixels.")] = 256,
+    overlap: Annotated[int, typer.Option(min=0, help="Overlap of tiles in pixels.")] = 64,
+    confidence: Annotated[bool, typer.Option(help="Also write the probability of the chosen class.")] = True,
+    lenient: Annotated[bool, typer.Option(help="Predict where at least one band is valid.")] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 works in this one.")] = 1,
+) -> None:
+    """Map many scenes; finished ones are passed over, failed ones listed in OUT/failures.csv (exit status 6)."""
+    import functools
+
+    from swath import verbs
+    from swath.cli import show
+    from swath.predict import check_request
+    from swath.predict.many import MapOptions, SceneOptions, predict_many
+
+    outputs = ("class", "confidence") if confidence else ("class",)
+    check_request(verbs.load(model), out / "map.tif", tile=tile, overlap=overlap, outputs=outputs)
+    names = split_names(bands)
+    report = predict_many(
+        functools.partial(verbs.load, model),
+        scenes,
+        out,
+        scene=SceneOptions(sensor, level, baseline, None if names is None else tuple(names), nodata, time),
+        options=MapOptions(tile, overlap, outputs, not lenient),
+        workers=workers,
+        progress=True,
+    )
+    finished = len(report.maps) - report.made
+    show.say(f"{report.made} of {len(scenes)} scenes mapped, {finished} were finished before; maps in {out}")
+    for failure in report.failures:
+        show.say(f"failed: {failure.item} ({failure.reason})")
+    if report.table is not None:
+        show.say(f"see {report.table}; the same command tries again what failed")
+        raise typer.Exit(EXIT_WITH_FAILURES)

@@ -1,0 +1,109 @@
+"""``swath predict``: a scene to maps, with what makes them defensible beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from swath.cli.everyday import Bands, Baseline, Level, NoData, Sensor, Time, split_names
+from swath.failures import EXIT_WITH_FAILURES
+
+if TYPE_CHECKING:
+    from swath.predict import PredictionReport
+
+
+def add_to(app: typer.Typer, panel: str) -> None:
+    """Register the command on ``app``."""
+    app.command("predict", rich_help_panel=panel)(predict)
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
+    scene: Annotated[Path, typer.Argument(help="Scene to map, of any size.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="GeoTIFF to write; further outputs add their name to it.")],
+    sensor: Sensor = None,
+    level: Level = None,
+    baseline: Baseline = None,
+    nodata: NoData = None,
+    bands: Bands = None,
+    time: Time = None,
+    outputs: Annotated[
+        str,
+        typer.Option(
+            help="Maps to write, separated by commas: class, probability, probability_float16, confidence, margin,"
+            " entropy; with --augment also spread, disagreement."
+        ),
+    ] = "class,confidence",
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Also write where the model applies and sets of classes ('swath trust').")
+    ] = False,
+    augment: Annotated[
+        str | None, typer.Option(help="Average over turned views: flips, rotations or d4 (all eight).")
+    ] = None,
+    vectorise: Annotated[
+        Path | None, typer.Option(help="Also write the classes as polygons: .geojson, .gpkg or .parquet.")
+    ] = None,
+    tile: Annotated[int, typer.Option(min=1, help="Tile size in pixels.")] = 256,
+    overlap: Annotated[str, typer.Option(help="Overlap of tiles: pixels, or a share such as 25%, up to 50%.")] = "64",
+    batch_size: Annotated[int, typer.Option(min=1, help="Tiles that the model sees at once.")] = 8,
+    lenient: Annotated[
+        bool, typer.Option("--lenient/--strict", help="Predict where one band is valid, or only where all are.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew, even if a stopped run left finished strips.")
+    ] = False,
+) -> None:
+    """Map a scene: windowed, blended, with no data where there was none. Writes COGs with QGIS styles.
+
+    A run that was stopped goes on where it was. What cannot be read is no data, listed beside the map; the exit status
+    is 6 then. For polygons with a smallest area or simpler borders see 'swath vectorise'.
+    """
+    from swath import mapping, verbs
+    from swath import predict as room
+
+    pixels, wanted = room.overlap_pixels(overlap, tile), split_names(outputs) or ()
+    asked = mapping.request(
+        verbs.load(model), wanted, trust=model if trust else None, augment=augment, vectorise=vectorise
+    )
+    room.check_request(
+        asked.predictor, out, tile=tile, overlap=pixels, outputs=asked.outputs, source=scene, extra=asked.extra
+    )
+    names = split_names(bands)
+    tree = verbs.open(scene, sensor=sensor, level=level, baseline=baseline, nodata=nodata, bands=names, time=time)
+    report = verbs.predict(
+        asked.predictor,
+        tree,
+        out,
+        tile=tile,
+        overlap=pixels,
+        outputs=asked.outputs,
+        strict=not lenient,
+        batch_size=batch_size,
+        resume=not fresh,
+        extra=asked.extra,
+        vectorise=vectorise,
+    )
+    _tell(report, vectorise)
+
+
+def _tell(report: PredictionReport, polygons: Path | None) -> None:
+    """Files, seams and failures."""
+    from swath.cli import show
+
+    for name, path in report.files.items():
+        show.say(f"{name}: {path}")
+    if polygons is not None:
+        show.say(f"polygons: {polygons}")
+    shares = [f"{report.valid_share:.1%} of the pixels mapped"]
+    if report.skipped:
+        shares.append(f"{report.skipped:,} empty tiles skipped")
+    if report.resumed:
+        shares.append(f"{report.resumed} of {report.strips} strips were finished before")
+    if report.seams.disagreement is not None:
+        shares.append(f"overlapping tiles differ by {report.seams.disagreement:.4f}")
+    show.say(", ".join(shares))
+    if report.failures:
+        show.say(f"{len(report.failures)} parts of the scene could not be read and are no data: {report.failure_table}")
+        raise typer.Exit(EXIT_WITH_FAILURES)

@@ -1,0 +1,78 @@
+"""What a map is made with beyond the model: turned views, and what makes it defensible."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swath.errors import ConfigError
+
+if TYPE_CHECKING:
+    from swath.predict.layers import Layer
+    from swath.types import Predictor
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What ``predict_scene`` is asked for.
+
+    Args:
+        predictor: the model, or what was wrapped around it.
+        outputs: names of all maps.
+        extra: layers beyond those of the task.
+    """
+
+    predictor: Predictor
+    outputs: tuple[str, ...]
+    extra: Mapping[str, Layer]
+
+
+def request(
+    predictor: Predictor,
+    outputs: Sequence[str],
+    *,
+    trust: Path | None = None,
+    augment: str | None = None,
+    vectorise: Path | None = None,
+) -> Request:
+    """Wrap a model for what was asked, before any scene is opened.
+
+    Args:
+        predictor: the model.
+        outputs: wanted maps; those of ``trust`` are added.
+        trust: folder with ``trust.json`` (see ``swath.judge.trust``), or None.
+        augment: ``flips``, ``rotations`` or ``d4``, or None.
+        vectorise: where polygons of the first map go, or None.
+
+    Raises:
+        ConfigError: sets of classes together with turned views, or polygons of something that is no class map.
+        InputError: there is no ``trust.json``, or it belongs to another model.
+    """
+    if trust is not None and augment is not None:
+        raise ConfigError(
+            "Both sets of classes and turned views were asked for",
+            expected="one of them: the sets were calibrated on what the model says of a single view",
+            remedy="drop --augment or --trust",
+        )
+    if vectorise is not None and (not outputs or outputs[0] != "class"):
+        raise ConfigError(
+            f"Polygons were asked for, and the first output is '{next(iter(outputs), 'none')}'",
+            expected="'class' as the first output",
+            remedy="put it first: --outputs class,confidence",
+        )
+    if vectorise is not None:
+        from swath.predict.polygon_files import check_name
+
+        check_name(vectorise)
+    if trust is not None:
+        from swath.judge.trust import OUTPUTS, Trust, trusted
+
+        wrapped, extra = trusted(predictor, Trust.load(trust))
+        return Request(wrapped, tuple(dict.fromkeys((*outputs, *OUTPUTS))), extra)
+    if augment is not None:
+        from swath.predict import TestTimeAugmentation
+
+        return Request(TestTimeAugmentation(predictor, augment), tuple(outputs), {})
+    return Request(predictor, tuple(outputs), {})
