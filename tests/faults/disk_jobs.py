@@ -130,9 +130,8 @@ def sizes(job: DiskJob, folder: Path, levels: int) -> Tried:
 def check_after(work, inputs, older, disk, size, tried, wanted, job) -> None:  # type: ignore[no-untyped-def]
     from harness import in_child, results
 
-    if job.older and results(disk / "out", work) != results(older, work):
-        if not may_differ(disk / "out", work):
-            tried.problems.append(f"{size} kB: the older results were touched")
+    if job.older and results(disk / "out", work) != results(older, work) and not may_differ(disk / "out", work):
+        tried.problems.append(f"{size} kB: the older results were touched")
     hidden = [path.name for path in (disk / "out").rglob(".*") if ".part" in path.name or ".ready" in path.name]
     if hidden:
         tried.problems.append(f"{size} kB: left behind: {', '.join(hidden)}")

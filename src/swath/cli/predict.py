@@ -11,6 +11,7 @@ from swath.cli.everyday import Bands, Baseline, Level, NoData, Sensor, Time, spl
 from swath.failures import EXIT_WITH_FAILURES
 
 if TYPE_CHECKING:
+    from swath.mapping import Request
     from swath.predict import PredictionReport
 
 
@@ -60,16 +61,11 @@ def predict(
     A run that was stopped goes on where it was. What cannot be read is no data, listed beside the map; the exit status
     is 6 then. For polygons with a smallest area or simpler borders see 'swath vectorise'.
     """
-    from swath import mapping, verbs
-    from swath import predict as room
+    from swath import verbs
+    from swath.predict import overlap_pixels
 
-    pixels, wanted = room.overlap_pixels(overlap, tile), split_names(outputs) or ()
-    asked = mapping.request(
-        verbs.load(model), wanted, trust=model if trust else None, augment=augment, vectorise=vectorise
-    )
-    room.check_request(
-        asked.predictor, out, tile=tile, overlap=pixels, outputs=asked.outputs, source=scene, extra=asked.extra
-    )
+    pixels = overlap_pixels(overlap, tile)
+    asked = _checked(model, out, scene, (tile, pixels), (outputs, trust, augment, vectorise))
     names = split_names(bands)
     tree = verbs.open(scene, sensor=sensor, level=level, baseline=baseline, nodata=nodata, bands=names, time=time)
     report = verbs.predict(
@@ -86,6 +82,26 @@ def predict(
         vectorise=vectorise,
     )
     _tell(report, vectorise)
+
+
+def _checked(
+    model: Path, out: Path, scene: Path, tiling: tuple[int, int], wanted: tuple[str, bool, str | None, Path | None]
+) -> Request:
+    """The model and what was wrapped around it; everything is checked before the scene is opened."""
+    from swath import mapping, verbs
+    from swath.predict import check_request
+
+    (tile, overlap), (outputs, trust, augment, vectorise) = tiling, wanted
+    asked = mapping.request(
+        verbs.load(model),
+        split_names(outputs) or (),
+        trust=model if trust else None,
+        augment=augment,
+        vectorise=vectorise,
+    )
+    names, extra = asked.outputs, asked.extra
+    check_request(asked.predictor, out, tile=tile, overlap=overlap, outputs=names, source=scene, extra=extra)
+    return asked
 
 
 def _tell(report: PredictionReport, polygons: Path | None) -> None:

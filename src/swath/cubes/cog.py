@@ -155,7 +155,7 @@ class CogWriter:
         try:
             if kind is None:
                 self._finish()
-        except (RasterioError, CPLE_BaseError, InputError, OSError) as problem:
+        except _WRITE_ERRORS as problem:
             raise self._unwritable(problem) from problem
         finally:
             self._discard()
@@ -241,7 +241,7 @@ class CogWriter:
         """
         try:
             self._prepare(parts)
-        except (RasterioError, CPLE_BaseError, InputError, OSError) as problem:
+        except _WRITE_ERRORS as problem:
             raise self._unwritable(problem) from problem
 
     def _finish(self) -> None:
@@ -268,7 +268,6 @@ class CogWriter:
             overview_resampling="NEAREST" if classes else "AVERAGE",
             bigtiff="IF_SAFER",
         )
-        probe(self._ready)  # GDAL does not always say that the end could not be written
         check_stored(self._ready)
         self._ranges = shown_ranges(self._ready)
 

@@ -32,3 +32,25 @@ export function save(content, name) {
   link.remove();
   setTimeout(() => URL.revokeObjectURL(address), 10000);
 }
+
+function degrees(value, positive, negative) {
+  return `${Math.abs(value).toFixed(2)}° ${value < 0 ? negative : positive}`;
+}
+
+// What the layers say at a place, as the server answered.
+export function valuesBox(answer) {
+  const place = degrees(answer.lat, 'N', 'S') + '  ' + degrees(answer.lon, 'E', 'W');
+  const box = make('div', { className: 'values' }, make('p', { className: 'place', textContent: place }));
+  const rows = answer.layers.filter((row) => row.value !== null && row.kind !== 'colour');
+  if (!rows.length) box.append('No layer has data here.');
+  const list = make('dl');
+  for (const row of rows) {
+    const text = make('dd');
+    if (row.colour) text.append(swatch(row.colour));
+    const name = row.name ?? `${row.value} (not in the legend)`;
+    text.append(row.kind === 'categorical' ? name : readable(row.value, row.unit));
+    list.append(make('dt', { textContent: row.title }), text);
+  }
+  box.append(list);
+  return box;
+}

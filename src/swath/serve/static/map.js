@@ -2,7 +2,7 @@
 // Tests wait for window.__ready and read window.__errors.
 import { Measure } from './area.js';
 import { Drawing } from './draw.js';
-import { readable, swatch } from './make.js';
+import { valuesBox } from './make.js';
 import { drawPanel, escapeText } from './panel.js';
 import { makeDivider } from './swipe.js';
 
@@ -201,32 +201,9 @@ async function readValues(place) {
     report(error.message);
     return;
   }
-  const box = document.createElement('div');
-  box.className = 'values';
-  const head = document.createElement('p');
-  head.className = 'place';
-  head.textContent = degrees(answer.lat, 'N', 'S') + '  ' + degrees(answer.lon, 'E', 'W');
-  box.append(head);
-  const rows = answer.layers.filter((row) => row.value !== null && row.kind !== 'colour');
-  const list = document.createElement('dl');
-  for (const row of rows) {
-    const term = document.createElement('dt');
-    const text = document.createElement('dd');
-    term.textContent = row.title;
-    if (row.colour) {
-      text.append(swatch(row.colour));
-    }
-    text.append(row.kind === 'categorical' ? row.name ?? `${row.value} (not in the legend)` : readable(row.value, row.unit));
-    list.append(term, text);
-  }
-  if (!rows.length) head.insertAdjacentText('afterend', 'No layer has data here.');
-  box.append(list);
+  const box = valuesBox(answer);
   popup?.remove();
   popup = new library.Popup({ maxWidth: '280px', focusAfterOpen: false }).setLngLat(place).setDOMContent(box).addTo(maps.before);
-}
-
-function degrees(value, positive, negative) {
-  return `${Math.abs(value).toFixed(2)}° ${value < 0 ? negative : positive}`;
 }
 
 // ---- areas ---------------------------------------------------------------------------------------------------------
