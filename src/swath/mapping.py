@@ -44,10 +44,10 @@ def request(
         outputs: wanted maps; those of ``trust`` are added.
         trust: folder with ``trust.json`` (see ``swath.judge.trust``), or None.
         augment: ``flips``, ``rotations`` or ``d4``, or None.
-        vectorise: where polygons of the first map go, or None.
+        vectorise: where polygons of the class map go, or None.
 
     Raises:
-        ConfigError: sets of classes together with turned views, or polygons of something that is no class map.
+        ConfigError: sets of classes together with turned views, or as ``check_polygons``.
         InputError: there is no ``trust.json``, or it belongs to another model.
     """
     if trust is not None and augment is not None:
@@ -56,16 +56,7 @@ def request(
             expected="one of them: the sets were calibrated on what the model says of a single view",
             remedy="drop --augment or --trust",
         )
-    if vectorise is not None and (not outputs or outputs[0] != "class"):
-        raise ConfigError(
-            f"Polygons were asked for, and the first output is '{next(iter(outputs), 'none')}'",
-            expected="'class' as the first output",
-            remedy="put it first: --outputs class,confidence",
-        )
-    if vectorise is not None:
-        from swath.predict.polygon_files import check_name
-
-        check_name(vectorise)
+    check_polygons(predictor, outputs, vectorise)
     if trust is not None:
         from swath.judge.trust import OUTPUTS, Trust, trusted
 
@@ -76,3 +67,28 @@ def request(
 
         return Request(TestTimeAugmentation(predictor, augment), tuple(outputs), {})
     return Request(predictor, tuple(outputs), {})
+
+
+def check_polygons(predictor: Predictor, outputs: Sequence[str], vectorise: Path | str | None) -> None:
+    """Check that there will be a class map to make polygons of, and a file of a known kind for them.
+
+    Args:
+        predictor: the model.
+        outputs: wanted maps; none = the usual one of the task.
+        vectorise: where polygons go, or None.
+
+    Raises:
+        ConfigError: no class map is among the outputs, or the file is of another kind.
+    """
+    from swath.predict.fields import CLASS_TASKS
+    from swath.predict.polygon_files import check_name
+
+    if vectorise is None:
+        return
+    if "class" not in outputs and (outputs or predictor.task not in CLASS_TASKS):
+        raise ConfigError(
+            f"Polygons were asked for, and the outputs are {', '.join(outputs) or f'those of a {predictor.task}'}",
+            expected="'class' among the outputs",
+            remedy="add it: --outputs class,confidence",
+        )
+    check_name(Path(vectorise))

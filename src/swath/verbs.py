@@ -197,21 +197,21 @@ def predict(
         batch_size: tiles that the model sees at once.
         resume: take what an earlier run with the same model, scene and options has finished.
         extra: further layers by output name.
-        vectorise: also write the first map, of classes, as polygons: ``.geojson``, ``.gpkg`` or ``.parquet``.
+        vectorise: also write the map of classes as polygons: ``.geojson``, ``.gpkg`` or ``.parquet``.
 
     Raises:
         ConfigError: an option is out of range, or an output would replace the scene.
         InputError: the model's bands are not in the scene, or its numbers cannot be what the model wants.
     """
-    from swath import cubes
+    from swath import cubes, mapping
     from swath import predict as room
 
     predictor = load(model) if isinstance(model, Path | str) else model
     source = scene if isinstance(scene, Path | str) else ""
+    mapping.check_polygons(predictor, outputs, vectorise)
     room.check_request(predictor, out, tile=tile, overlap=overlap, outputs=outputs, source=source, extra=extra)
     cube = as_cube(scene)
-    if not cubes.is_physical(cube):
-        cube = cubes.to_physical(cube)
+    cube = cube if cubes.is_physical(cube) else cubes.to_physical(cube)
     report = room.predict_scene(
         predictor,
         cube,
@@ -264,8 +264,10 @@ def score(
     return judge.score(predictor, loader, facts=facts)
 
 
-def serve(folder: PathLike, *, host: str = "127.0.0.1", port: int = 8000) -> None:
+def serve(folder: PathLike, *, host: str = "127.0.0.1", port: int = 8000, hosts: Sequence[str] = ()) -> None:
     """Show the layers of a folder in the browser until stopped.
+
+    Requests have to name this machine, ``host``, or one of ``hosts``; ``*`` among these takes every name.
 
     Raises:
         ResourceError: the port is in use.
@@ -273,7 +275,7 @@ def serve(folder: PathLike, *, host: str = "127.0.0.1", port: int = 8000) -> Non
     """
     from swath import serve as room
 
-    room.run(Path(folder), host=host, port=port)
+    room.run(Path(folder), host=host, port=port, hosts=hosts)
 
 
 def run(system: str, out: PathLike, *, mode: Literal["quick", "full", "evidence"] = "full", seed: int = 0) -> Report:

@@ -117,6 +117,8 @@ def test_an_epoch_goes_on_where_it_stopped(pair: list[StoredScene]) -> None:
     for start in (0, 1, 5, 9, 10, 11):
         assert everything(stream.epoch(0, start)) == whole[start:]
     assert everything(iter(stream)) == whole
+    with pytest.raises(ConfigError, match="start = -1"):
+        next(stream.epoch(0, -1))
 
 
 def test_windows_given_come_once_in_a_new_order_each_epoch(pair: list[StoredScene]) -> None:
@@ -268,6 +270,8 @@ def test_augmentation_follows_seed_and_epoch(pair: list[StoredScene]) -> None:
         ({"size": 65}, "hold 156 windows"),
         ({"size": 100}, "hold 0 windows"),
         ({"memory_mb": 0.03}, "raise memory_mb"),
+        ({"memory_mb": float("nan")}, "memory_mb = nan"),
+        ({"memory_mb": float("inf")}, "memory_mb = inf"),
         ({"legend": None}, "2 of 2 scenes have labels, and no legend"),
         ({"legend": Legend.of("water")}, "holds the value"),
         ({"count": 0}, "no windows"),

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from swath.errors import ResourceError
 
-SPARE_KB = 24
 PLENTY_KB = 16_384
 FULL_KB = 65_536
 
@@ -75,13 +74,17 @@ def mounted(folder: Path, kilobytes: int) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def try_sizes(disk_job: DiskJob, folder: Path, levels: int) -> Tried:
+def try_all(folder: Path, levels: int) -> dict[str, Tried]:
     """Start the script that does it, in a process of its own, from which attempts are forked."""
-    command = [sys.executable, __file__, str(folder), str(levels), disk_job.name]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GIT_CONFIG_GLOBAL": "/dev/null"}
+    command = [sys.executable, __file__, str(folder), str(levels)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
-    return Tried(**json.loads(done.stdout.splitlines()[-1]))
+    return {tried.job: tried for tried in (Tried(**json.loads(line)) for line in done.stdout.splitlines())}
+
+
+def resize(disk: Path, kilobytes: int) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={kilobytes}k", str(disk)], check=True)
 
 
 def used_kb(folder: Path) -> int:
@@ -104,15 +107,16 @@ def sizes(job: DiskJob, folder: Path, levels: int) -> Tried:
         in_child(lambda: before(inputs, older))
     with mounted(disk, FULL_KB):
         shutil.copytree(older, disk / "out")
-        start = used_kb(disk)
         assert in_child(lambda: work.run(inputs, disk / "out"))[0] == 0
         wanted = results(disk / "out", work)
     for level in range(levels):
-        # Beside what lies there already: from almost nothing to plenty, each time by the same factor.
-        size = start + SPARE_KB + round(PLENTY_KB ** (level / max(1, levels - 1)))
+        # Room beside what lies there already: from nothing to plenty, each time more by the same factor.
+        room = round(PLENTY_KB ** (level / max(1, levels - 1))) - 1
         tried.levels += 1
-        with mounted(disk, size):
+        with mounted(disk, FULL_KB):
             shutil.copytree(older, disk / "out")
+            size = used_kb(disk) + room
+            resize(disk, size)
             status, _ = in_child(lambda: attempt(work.run, inputs, disk / "out"))
             if status == 0:
                 tried.finished += 1
@@ -135,7 +139,7 @@ def check_after(work, inputs, older, disk, size, tried, wanted, job) -> None:  #
     hidden = [path.name for path in (disk / "out").rglob(".*") if ".part" in path.name or ".ready" in path.name]
     if hidden:
         tried.problems.append(f"{size} kB: left behind: {', '.join(hidden)}")
-    subprocess.run(["mount", "-o", f"remount,size={FULL_KB}k", str(disk)], check=True)
+    resize(disk, FULL_KB)
     status, _ = in_child(lambda: work.run(inputs, disk / "out"))
     if status != 0 or results(disk / "out", work) != wanted:
         tried.problems.append(f"{size} kB: after room was made, status {status} or other results")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
-from disk_jobs import JOBS, mounted, try_sizes
+from disk_jobs import JOBS, Tried, mounted, try_all
 
-LEVELS = 7
+LEVELS = 5
+"""Sizes a job here; `python tools/faults.py --levels 24` tries more."""
 
 
 @pytest.fixture(scope="module")
-def may_mount(tmp_path_factory: pytest.TempPathFactory) -> None:
+def tried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tried]:
     if os.name != "posix" or os.geteuid() != 0 or not shutil.which("mount"):
         pytest.skip("only root may mount the small disks of this test")
     try:
@@ -22,10 +22,10 @@ def may_mount(tmp_path_factory: pytest.TempPathFactory) -> None:
             pass
     except subprocess.CalledProcessError:
         pytest.skip("small disks cannot be mounted here")
+    return try_all(tmp_path_factory.mktemp("disks"), LEVELS)
 
 
-@pytest.mark.parametrize("name", list(JOBS))
-def test_a_full_disk_is_a_sentence_at_every_size(may_mount: None, tmp_path: Path, name: str) -> None:
-    tried = try_sizes(JOBS[name], tmp_path, LEVELS)
-    assert tried.problems == []
-    assert tried.refused >= 2 and tried.finished >= 1, tried
+@pytest.mark.parametrize("name", JOBS)
+def test_a_full_disk_is_a_sentence_at_every_size(tried: dict[str, Tried], name: str) -> None:
+    assert tried[name].problems == []
+    assert tried[name].refused >= 1 and tried[name].finished >= 1, tried[name]

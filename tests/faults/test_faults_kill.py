@@ -13,7 +13,7 @@ import pytest
 from swath.files import remove_leftovers, replacing, replacing_folder, temporary_stem, write_text
 
 HERE = Path(__file__).parent
-POINTS = 3
+POINTS = 2
 """Kill points a job here; `python tools/faults.py` tries all of them."""
 
 

@@ -459,6 +459,10 @@ class Bench:
             if (self.kind, name) != ("store", "netcdf3"):  # which swath refuses with a sentence
                 seed.use(self.folder / "seeds" / name)
 
+    def victims(self, name: str) -> list[Path]:
+        """The files of a seed that may be damaged, relative to its folder."""
+        return self._made[name]
+
     def trial(self, number: int) -> tuple[str, Path, Callable[[], object]]:
         """Name of the seed, the folder with the damaged copy, and the call that uses it."""
         stream = random.Random(f"{self.kind} {number}")

@@ -85,7 +85,7 @@ def test_metadata_that_nest_a_hundred_thousand_deep(tmp_path: Path) -> None:
 
 def test_a_damaged_chunk_is_told_when_it_is_read(tmp_path: Path) -> None:
     zarr(tmp_path, 2)
-    (tmp_path / "scene.zarr" / "red" / "0.0.0").write_bytes(b"\x02\x01\x21\x04" + b"\xff" * 12)
+    (tmp_path / "scene.zarr" / "red" / "0.0.0").write_bytes(b"\x02\x01\x21\x04" + b"\xf0\0\0\0" + b"\xff" * 8)
     with pytest.raises(InputError, match="cannot be read as Zarr"):
         use_scene(tmp_path)
 

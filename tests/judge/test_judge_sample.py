@@ -18,6 +18,7 @@ from shapely.geometry import Point, box
 
 from swath.cubes import Legend, write_cog
 from swath.errors import ConfigError, InputError
+from swath.grids import cell_area_m2
 from swath.judge import area, frame, labelled, sample
 from swath.judge.frame import Frame, survey
 
@@ -68,6 +69,16 @@ def test_survey_of_one_pixel_and_without_legend(write: Write) -> None:
 def test_areas_follow_the_scale_of_the_projection(write: Write) -> None:
     mercator = GeoBox((4, 4), Affine(1000, 0, 0, 0, -1000, 8_399_737.9), "EPSG:3857")  # 60 degrees north
     assert survey(write(np.zeros((4, 4)), mercator)).km2 == pytest.approx(16 * 0.25, rel=0.01)
+
+
+@pytest.mark.parametrize("width", [1000, 1100])
+def test_areas_at_the_edge_of_the_earth(width: int) -> None:
+    cell = 36_080_192 / width
+    box = GeoBox((width // 2, width), Affine(cell, 0, -18_040_096, 0, -cell, 9_020_048), "ESRI:54009")
+    areas = frame.PixelAreas(box).window((0, width // 2), (0, width))
+    exact = cell_area_m2(box) / 1e6
+    assert (exact > 0).sum() < exact.size
+    assert np.abs(areas - exact).max() < 0.01 * exact.max()
 
 
 def test_design_changes_with_pixels_names_and_place(write: Write) -> None:
@@ -320,7 +331,8 @@ def test_own_points_need_a_word_and_may_count_from_zero_to_360(write: Write, tmp
     values[:, 18:] = 2
     found = survey(write(values, east))
     points = [Point(5.0, 5.0), Point(15.0, 5.0), Point(-5.0, 5.0), Point(-15.0, 5.0)]
-    table = geopandas.GeoDataFrame({"seen": ["forest", "forest", "field", "forest"]}, geometry=points, crs=4326)
+    seen = {"seen": ["forest", "forest", "field", "forest"], "row": [1, 2, 3, 4], "column": ["a", "b", "c", "d"]}
+    table = geopandas.GeoDataFrame(seen, geometry=points, crs=4326)
     table.to_file(tmp_path / "own.geojson")
     back = labelled.read_sample(tmp_path / "own.geojson")
     with pytest.raises(InputError, match="--drawn-elsewhere"):

@@ -108,6 +108,21 @@ def test_equal_pixels_and_blocks_change_nothing() -> None:
     assert found.dissimilarity(np.empty((0, 3))).shape == (0,)
 
 
+@pytest.mark.parametrize("number", [0.1, 0.3, 300.1, -1e-7, 0.0])
+@pytest.mark.parametrize("count", [3, 7, 250])
+def test_rounding_of_a_constant_feature_is_no_deviation(number: float, count: int) -> None:
+    samples = np.stack([np.arange(count, dtype=float), np.full(count, number)], axis=1)
+    assert Applicability.fit(samples, np.arange(count) % 2).scale[1] == 1.0
+
+
+def test_the_largest_float32_is_far_away_and_no_error() -> None:
+    found = Applicability.fit(np.array([[0.0], [1e-3], [2e-3]]), [0, 1, 0])
+    ends = np.array([[-3.4e38], [3.4e38], [1e-3]], np.float32)
+    index = found.dissimilarity(ends)
+    assert np.isfinite(index).all()
+    assert found.inside(index).tolist() == [False, False, True]
+
+
 def test_a_constant_feature_counts_when_it_changes() -> None:
     samples = np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0]])
     found = Applicability.fit(samples, [0, 1, 2])

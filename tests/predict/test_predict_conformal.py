@@ -224,3 +224,14 @@ def test_interval_layers() -> None:
     assert [plain[name].encode(fields, one).item() for name in ("lower", "upper")] == [3.5, 6.5]
     assert [scaled[name].encode(fields, one).item() for name in ("lower", "upper")] == [2.0, 8.0]
     assert plain["lower"].needs == ("mean",) and scaled["lower"].needs == ("mean", "variance")
+
+
+def test_calibration_with_nan_is_refused() -> None:
+    with pytest.raises(InputError, match="1 of 3 calibration pixels"):
+        ConformalSets.fit(np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8]]), np.array([0, 1, 1]), ("a", "b"), 0.4)
+
+
+def test_an_endless_radius_times_no_deviation_is_endless() -> None:
+    lower, upper = ConformalInterval(math.inf, 0.1, True, 1).bounds(np.zeros(2), np.array([0.0, 1.0]))
+    assert np.isneginf(lower).all()
+    assert np.isposinf(upper).all()

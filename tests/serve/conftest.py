@@ -1,53 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
-from rasterio.transform import Affine
+from serve_maps import LEGEND, Writer, write_map
 
-from swath.serve import Layer, LegendEntry, write_layers
-
-Writer = Callable[..., Path]
-
-LEGEND = (
-    LegendEntry(value=1, name="forest", colour="#117733"),
-    LegendEntry(value=2, name="barren", colour="#ddcc77"),
-)
-
-
-def _write(path: Path, data: np.ndarray, west: float, north: float, cell: float, **profile: Any) -> Path:
-    data = data if data.ndim == 3 else data[None]
-    names = profile.pop("names", ())
-    scale = profile.pop("scale", None)
-    decimations = profile.pop("overviews", ())
-    settings = {"crs": "EPSG:4326", "driver": "GTiff", "dtype": data.dtype.name} | profile
-    with rasterio.open(
-        path,
-        "w",
-        width=data.shape[2],
-        height=data.shape[1],
-        count=len(data),
-        transform=Affine(cell, 0.0, west, 0.0, -cell, north),
-        **settings,
-    ) as target:
-        target.write(data)
-        if decimations:
-            target.build_overviews(list(decimations), rasterio.enums.Resampling.nearest)
-        for index, name in enumerate(names, 1):
-            target.set_band_description(index, name)
-        if scale:
-            target.scales, target.offsets = [scale[0]] * len(data), [scale[1]] * len(data)
-    return path
+from swath.serve import Layer, write_layers
 
 
 @pytest.fixture(scope="session")
 def write_raster() -> Writer:
     """Write a GeoTIFF from an array (y, x) or (band, y, x), its upper left corner and its cell size."""
-    return _write
+    return write_map
 
 
 @pytest.fixture(scope="session")
@@ -65,10 +30,10 @@ def map_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     swapped = np.array([0, 2, 1, *range(3, 10)], dtype=np.uint8)[classes]
     score = np.where(longitude < -150, np.nan, longitude / 180 + 0 * latitude).astype(np.float32)
     ocean = np.array([20, 60, 120], dtype=np.uint8)[:, None, None] * np.ones((1, 180, 360), dtype=np.uint8)
-    _write(root / "classes.tif", classes, -180, 90, 1, nodata=0)
-    _write(root / "swapped.tif", swapped, -180, 90, 1, nodata=0)
-    _write(root / "score.tif", np.stack([score, score * 2]), -180, 90, 1, names=("score", "double"))
-    _write(root / "ocean.tif", ocean, -180, 90, 1)
+    write_map(root / "classes.tif", classes, -180, 90, 1, nodata=0)
+    write_map(root / "swapped.tif", swapped, -180, 90, 1, nodata=0)
+    write_map(root / "score.tif", np.stack([score, score * 2]), -180, 90, 1, names=("score", "double"))
+    write_map(root / "ocean.tif", ocean, -180, 90, 1)
     layers = [
         Layer(id="classes", title="Land cover", path="classes.tif", kind="categorical", legend=LEGEND, note="A note."),
         Layer(

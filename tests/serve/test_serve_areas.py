@@ -20,9 +20,9 @@ from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from pyproj import Geod
 from rasterio.io import MemoryFile
+from serve_maps import LEGEND, Writer
 from shapely.geometry import MultiPolygon, Polygon, box, mapping
 
-from conftest import LEGEND, Writer
 from swath.grids import cell_area_m2, lonlat
 from swath.serve import Layer, create_app, write_layers
 from swath.serve.analyse import Histogram, analyse
@@ -113,9 +113,9 @@ def test_any_polygon_counts_what_a_plain_test_of_centres_counts(
     path = tmp_path_factory.getbasetemp() / "any.tif"
     data = numbers((60, 50))
     if not path.is_file():
-        from conftest import _write
+        from serve_maps import write_map
 
-        _write(path, data, 14.9001, 45.3002, 0.011, nodata=0)
+        write_map(path, data, 14.9001, 45.3002, 0.011, nodata=0)
     drawn = shapely.convex_hull(shapely.MultiPoint(corners))
     if drawn.geom_type != "Polygon" or drawn.area < 1e-6:
         return
@@ -193,11 +193,49 @@ def test_areas_across_the_antimeridian(tmp_path: Path, write_raster: Writer, wes
     assert Question("map", cut).area_km2 == pytest.approx(found["polygon_km2"], rel=1e-9)
 
 
+WORLDS = {  # CRS, half width and half height [m] of maps that go around the Earth
+    "EPSG:3857": (20_037_508.34, 20_037_508.34),
+    "EPSG:3832": (20_037_508.34, 20_037_508.34),  # torn apart at 30 degrees west
+    "EPSG:6933": (17_367_530.45, 7_314_540.83),
+    "ESRI:54009": (18_040_096.0, 9_020_048.0),
+    "EPSG:3413": (12_367_000.0, 12_367_000.0),  # closes around the pole
+}
+
+
+@pytest.mark.parametrize("crs", WORLDS)
+@pytest.mark.parametrize(
+    "drawn", [box(170, 50, 190, 60), box(-190, -20, -165, 10), box(-40, 0, -20, 40), box(-180, 60, 180, 90)]
+)
+def test_areas_on_maps_of_the_world(tmp_path: Path, write_raster: Writer, crs: str, drawn: Polygon) -> None:
+    half, tall = WORLDS[crs]
+    cell = half / 200
+    rows = int(tall / cell) * 2
+    path = write_raster(tmp_path / "map.tif", np.ones((rows, 400), np.uint8), -half, rows / 2 * cell, cell, crs=crs)
+    with rasterio.open(path) as source:
+        grid = GeoBox((rows, 400), source.transform, CRS(crs))
+    longitude, latitude = lonlat(grid)
+    west, south, east, north = drawn.bounds
+    longitude = np.where(np.isfinite(longitude), longitude, 0.0)
+    there = np.isfinite(latitude) & (latitude > south) & (latitude < north)
+    there &= (longitude - west) % 360 < (east - west if east - west < 360 else 361)
+    found = analyse(classes(path), question(drawn))
+    assert found["pixels"] == pytest.approx(there.sum(), abs=2)  # edges are followed to 0.05 of a pixel
+    assert found["area_km2"] == pytest.approx(cell_area_m2(grid)[there].sum() / 1e6, rel=0.01)
+
+
+def test_a_map_across_the_seam_of_its_projection(tmp_path: Path, write_raster: Writer) -> None:
+    path = write_raster(tmp_path / "map.tif", np.ones((30, 30), np.uint8), 19.5e6, -1.5e6, 5e4, crs="EPSG:3857")
+    with pytest.raises(Refused, match="seam of its own projection"):
+        analyse(classes(path), question(box(176, -20, 182, -14)))
+
+
 def test_the_whole_earth(tmp_path: Path, write_raster: Writer) -> None:
     path = write_raster(tmp_path / "map.tif", np.ones((180, 360), np.uint8), -180, 90, 1)
     found = analyse(classes(path), question(box(-180, -90, 180, 90)))
     assert found["pixels"] == 180 * 360
     assert found["classes"][0]["area_km2"] == pytest.approx(510_065_622, rel=1e-6)  # WGS 84
+    assert found["polygon_km2"] == pytest.approx(510_065_622, rel=1e-6)
+    assert question(box(0, 0, 360, 90)).area_km2 == pytest.approx(510_065_622 / 2, rel=1e-6)
 
 
 def test_polygons_have_their_area_on_the_ellipsoid() -> None:

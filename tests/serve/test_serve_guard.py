@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from live import Answer, LiveServer
+from serve_maps import Writer
 
-from conftest import Writer
-from swath.errors import InputError
+from swath.errors import ConfigError, InputError
 from swath.serve import Layer, create_app, layers_of, write_layers
 from swath.serve.guard import MAX_BODY, hosts_for
 from swath.serve.handles import Handles, ReaderPool
@@ -306,6 +306,34 @@ def test_names_that_are_given(map_directory: Path) -> None:
         refused(server.request("GET /api/health", host="evil.example"), (421,))
 
 
+@pytest.mark.parametrize(
+    "name", ["https://maps.example", "maps.example:80", "maps.example/x", "any number", "[::1]", ""]
+)
+def test_host_names_that_are_addresses(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"The host name"):
+        hosts_for("127.0.0.1", [name])
+
+
+def test_host_names_that_are_names(map_directory: Path) -> None:
+    assert {"maps.example", "fe80::1", "10.0.0.7", "*"} <= hosts_for("", ["Maps.Example", "fe80::1", "10.0.0.7", "*"])
+    with LiveServer(map_directory, ["Maps.Example"]) as server:
+        assert server.request("GET /api/health", host="maps.example:443").status == 200
+        answer = server.request("GET /api/health", host="other.example")
+        assert answer.status == 421
+        assert "--host-name" in answer.sentence
+
+
+def test_a_side_file_that_names_an_address(tmp_path: Path, write_raster: Writer) -> None:
+    path = write_raster(tmp_path / "map.tif", np.ones((4, 4), np.uint8), 0, 4, 1)
+    assert len(layers_of(tmp_path)) == 1
+    side = path.with_name(path.name + ".aux.xml")
+    side.write_text(
+        '<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">/vsicurl/http://10.0.0.1/x.tif</MDI>'
+        "</Metadata></PAMDataset>"
+    )
+    assert len(layers_of(tmp_path)) == 0
+
+
 def test_heads_that_are_too_long(server: LiveServer) -> None:
     assert 400 <= server.request("GET /" + "a" * 100_000).status < 500
     assert 400 <= server.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 100 + b"\r\n\r\n").status < 500
@@ -390,7 +418,7 @@ def test_blocks_that_would_fill_the_memory(
     write_raster(tmp_path / "map.tif", np.ones((512, 512), np.uint8), 0, 50, 0.01, **blocks)
     layer = Layer(id="map", title="Map", path="map.tif", kind="continuous", minimum=0, maximum=1)
     write_layers(tmp_path, [layer], "Blocks")
-    monkeypatch.setattr("swath.serve.tiles.MAX_BLOCK_BYTES", 2**17)
+    monkeypatch.setattr("swath.serve.suited.MAX_BLOCK_BYTES", 2**17)
     with pytest.raises(InputError, match="blocks of 512 x 512 pixels take 0 MiB"):
         create_app(tmp_path)
 

@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 from live import LiveServer
+from starlette.requests import Request
+from starlette.types import Message
 
+from swath.serve.guard import _replayed
 from swath.serve.places import Refused
 from swath.serve.work import ANALYSTS, WAITING, Desk, Tiles
 
@@ -119,6 +122,18 @@ def test_few_threads_draw_and_clients_who_left_get_nothing_drawn() -> None:
     assert most <= 3
     assert len(drawn) == 20
     assert [isinstance(answer, Refused) for answer in answers] == [number % 2 == 1 for number in range(40)]
+
+
+def test_a_client_who_left_is_noticed_behind_the_guard() -> None:
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def ask() -> bytes:
+        request = Request({"type": "http", "headers": []}, _replayed(b"", gone))
+        return await Desk().tile("key", request, lambda: b"tile")
+
+    with pytest.raises(Refused, match="Nobody waits"):
+        asyncio.run(ask())
 
 
 def test_one_client_who_leaves_does_not_take_the_tile_from_another() -> None:

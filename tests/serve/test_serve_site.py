@@ -56,7 +56,7 @@ def copied(path: Path, layer: Layer, folder: Path) -> tuple[np.ndarray, np.ndarr
         assert plan is not None
         target = folder / f"copy-{path.stem}.tif"
         target.unlink(missing_ok=True)
-        write_copy(layer, source, site.band_numbers(layer, source), plan, target)
+        write_copy(layer, source, site.shown_bands(layer, source), plan, target)
     with rasterio.open(target) as source:
         assert source.crs == "EPSG:3857"
         assert source.profile["blockxsize"] == source.profile["blockysize"] == SIDE
@@ -455,7 +455,7 @@ def _huge_blocks(folder: Path, write: Any) -> Layer:
     ("make", "sentence"),
     [
         (_virtual, "cannot be read"),
-        (_huge_blocks, "whose blocks take 381 MiB each"),
+        (_huge_blocks, "pixels take 381 MiB each"),
         (_no_crs, "has no CRS"),
         (_complex, "complex64 numbers"),
         (_polar, "no part of which has a place in web Mercator"),

@@ -14,8 +14,8 @@ import rasterio
 from devtools import Browser, find_chromium
 from live import LiveServer
 from PIL import Image
+from serve_maps import Writer
 
-from conftest import Writer
 from swath.serve import Layer, read_layers, write_layers
 from swath.serve.run import VENDOR
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -62,6 +63,8 @@ class WindowStream:
         min_valid: float = 0.0,
     ) -> None:
         _check_options(size=size, batch_size=batch_size, workers=workers, min_valid=min_valid)
+        if not 0 < memory_mb < math.inf:
+            raise ConfigError(f"memory_mb = {memory_mb}", expected="MiB above 0", remedy="change memory_mb")
         _check_scenes(scenes, legend)
         self.scenes, self.size, self.batch_size, self.seed = tuple(scenes), size, batch_size, seed
         self.legend, self.augment, self.workers, self.min_valid = legend, augment, workers, min_valid
@@ -110,7 +113,12 @@ class WindowStream:
         Args:
             epoch: number of the epoch, from 0.
             start: first batch wanted, to take up an epoch where it stopped; blocks of earlier ones are not read.
+
+        Raises:
+            ConfigError: ``start`` is below 0.
         """
+        if start < 0:
+            raise ConfigError(f"start = {start}", expected="a batch, counted from 0", remedy="change start")
         made = self.plan(epoch)
         memories = self._memories or (Memory(made.window_bytes), Memory(made.block_bytes))
         self._memories = None  # two epochs at one time must not share memory

@@ -114,11 +114,15 @@ def serve(
     folder: Annotated[Path, typer.Argument(help="The folder of the demo, or any maps.")] = Path("demo"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    host_name: Annotated[
+        list[str] | None,
+        typer.Option(help="Name by which it is reached, for example behind a proxy; several times, or '*' for any."),
+    ] = None,
 ) -> None:
     """Show maps in the browser."""
     from swath import verbs
 
-    verbs.serve(folder, host=host, port=port)
+    verbs.serve(folder, host=host, port=port, hosts=host_name or [])
 
 
 def run(

@@ -27,7 +27,7 @@ def predict_many(
     bands: Bands = None,
     time: Time = None,
     tile: Annotated[int, typer.Option(min=1, help="Tile size in pixels.")] = 256,
-    overlap: Annotated[int, typer.Option(min=0, help="Overlap of tiles in pixels.")] = 64,
+    overlap: Annotated[str, typer.Option(help="Overlap of tiles: pixels, or a share of the tile up to 50%.")] = "25%",
     confidence: Annotated[bool, typer.Option(help="Also write the probability of the chosen class.")] = True,
     lenient: Annotated[bool, typer.Option(help="Predict where at least one band is valid.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 works in this one.")] = 1,
@@ -37,18 +37,19 @@ def predict_many(
 
     from swath import verbs
     from swath.cli import show
-    from swath.predict import check_request
+    from swath.predict import check_request, overlap_pixels
     from swath.predict.many import MapOptions, SceneOptions, predict_many
 
     outputs = ("class", "confidence") if confidence else ("class",)
-    check_request(verbs.load(model), out / "map.tif", tile=tile, overlap=overlap, outputs=outputs)
+    pixels = overlap_pixels(overlap, tile)
+    check_request(verbs.load(model), out / "map.tif", tile=tile, overlap=pixels, outputs=outputs)
     names = split_names(bands)
     report = predict_many(
         functools.partial(verbs.load, model),
         scenes,
         out,
         scene=SceneOptions(sensor, level, baseline, None if names is None else tuple(names), nodata, time),
-        options=MapOptions(tile, overlap, outputs, not lenient),
+        options=MapOptions(tile, pixels, outputs, not lenient),
         workers=workers,
         progress=True,
     )

@@ -47,7 +47,7 @@ def predict(
         Path | None, typer.Option(help="Also write the classes as polygons: .geojson, .gpkg or .parquet.")
     ] = None,
     tile: Annotated[int, typer.Option(min=1, help="Tile size in pixels.")] = 256,
-    overlap: Annotated[str, typer.Option(help="Overlap of tiles: pixels, or a share such as 25%, up to 50%.")] = "64",
+    overlap: Annotated[str, typer.Option(help="Overlap of tiles: pixels, or a share of the tile up to 50%.")] = "25%",
     batch_size: Annotated[int, typer.Option(min=1, help="Tiles that the model sees at once.")] = 8,
     lenient: Annotated[
         bool, typer.Option("--lenient/--strict", help="Predict where one band is valid, or only where all are.")
@@ -121,5 +121,7 @@ def _tell(report: PredictionReport, polygons: Path | None) -> None:
         shares.append(f"overlapping tiles differ by {report.seams.disagreement:.4f}")
     show.say(", ".join(shares))
     if report.failures:
-        show.say(f"{len(report.failures)} parts of the scene could not be read and are no data: {report.failure_table}")
+        count = len(report.failures)
+        parts = f"{count:,} parts of the scene" if count > 1 else "1 part of the scene"
+        show.say(f"could not be read, and so no data: {parts}, listed in {report.failure_table}")
         raise typer.Exit(EXIT_WITH_FAILURES)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from swath import limits
+from swath.cubes.bounded import compressor_of
 from swath.errors import InputError
 from swath.reading import read_json
 
@@ -68,12 +69,16 @@ def _check_hdf5_array(path: Path, array: Any) -> None:
     _check_array(path, shape, array.chunks or (), array.dtype.itemsize)
 
 
-def check_zarr(path: Path) -> None:
+def check_zarr(path: Path) -> dict[str, tuple[str, int]]:
     """Refuse a Zarr store with codecs that could run code, or that declares more than the limits.
+
+    Returns:
+        For every array by its path in the store: its compressor, and the bytes of one of its chunks.
 
     Raises:
         InputError: see above, or metadata are no JSON.
     """
+    found = {}
     for count, (place, array) in enumerate(_zarr_arrays(path), start=1):
         limits.STORE_NODES.check(count, path)
         version3 = "codecs" in array
@@ -89,7 +94,11 @@ def check_zarr(path: Path) -> None:
         settings = grid.get("configuration") if isinstance(grid, dict) else None
         chunks = settings.get("chunk_shape") if isinstance(settings, dict) else array.get("chunks")
         size = _item_size(array.get("data_type" if version3 else "dtype"))
-        _check_array(place, _lengths(array.get("shape"), place), _lengths(chunks, place), size)
+        lengths = _lengths(chunks, place)
+        _check_array(place, _lengths(array.get("shape"), place), lengths, size)
+        name = "" if place == path else place.relative_to(path).as_posix()
+        found[name] = (compressor_of(array, place), math.prod(lengths) * size)
+    return found
 
 
 def _zarr_arrays(root: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:

@@ -15,7 +15,6 @@ import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import rasterio
@@ -50,12 +49,12 @@ _PLAIN_TEXT = frozenset({"metadata", "srs", "gcplist", "description", "categoryn
 _DEEPEST = 8
 
 
-def open_raster(path: str | Path, **options: Any) -> DatasetReader:
+def open_raster(path: str | Path, *, overview_level: int | None = None) -> DatasetReader:
     """Open a raster for reading, after what could harm was ruled out.
 
     Args:
         path: a local file, or an address that the user gave.
-        options: further options of ``rasterio.open``, such as ``overview_level``.
+        overview_level: number of an overview to read instead of the full resolution, 0 for the finest.
 
     Raises:
         InputError: it is a VRT that names the network, Python code or too many files, or it declares more pixels,
@@ -68,6 +67,7 @@ def open_raster(path: str | Path, **options: Any) -> DatasetReader:
         # A file without georeferencing gets a sentence of its own from those who need it.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
+            options = {} if overview_level is None else {"overview_level": overview_level}
             dataset = rasterio.open(name, driver=driver, **options)
         except RasterioError:
             raise

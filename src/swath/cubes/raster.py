@@ -275,7 +275,12 @@ def _geobox(dataset: DatasetReader, name: str) -> GeoBox:
             expected="rows along x and columns along y",
             remedy="warp it to a north-up grid first, for example with 'gdalwarp FILE OUT'",
         )
-    if not all(math.isfinite(number) for number in tuple(transform)[:6]) or transform.a == 0 or transform.e == 0:
+    # Steps that are lost beside the origin in 64-bit numbers give equal coordinates, and a grid without an inverse.
+    lost = any(
+        abs(step) <= 1e-12 * max(1.0, abs(start))
+        for step, start in ((transform.a, transform.c), (transform.e, transform.f))
+    )
+    if lost or not all(math.isfinite(number) for number in tuple(transform)[:6]):
         raise InputError(
             f"The file '{name}' has an impossible grid (geotransform {tuple(transform)[:6]})",
             expected="finite coordinates and a pixel size above 0",

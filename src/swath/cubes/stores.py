@@ -87,18 +87,28 @@ def _open_tree(path: str | Path) -> xr.DataTree:
         {"engine": "h5netcdf"} if _is_netcdf(path) else {"engine": "zarr", "consolidated": False}
     ) | {"chunks": None, "cache": False, "mask_and_scale": False, "decode_coords": "all"}
     try:
-        (check_netcdf if _is_netcdf(path) else check_zarr)(Path(path))
+        opened = _checked(Path(path))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=xr.SerializationWarning)
             try:
-                return xr.open_datatree(path, **engine)
+                return xr.open_datatree(opened, **engine)
             except (ValueError, OverflowError):
                 # Months and years have no fixed length: the numbers are fine, their times stay unknown.
-                return xr.open_datatree(path, **engine, decode_times=False)
+                return xr.open_datatree(opened, **engine, decode_times=False)
     except SwathError:
         raise
     except Exception as error:  # HDF5, Zarr and codecs raise unrelated classes
         raise _unreadable(path, error) from error
+
+
+def _checked(path: Path) -> Any:
+    """What xarray is to open: the path, or a Zarr store that measures each chunk before it is decoded."""
+    if _is_netcdf(path):
+        check_netcdf(path)
+        return path
+    from swath.cubes.zarr_store import bounded
+
+    return bounded(path, check_zarr(path))
 
 
 def _unreadable(path: str | Path, error: Exception) -> InputError:
@@ -119,6 +129,8 @@ class _Stored:
     def __getitem__(self, key: Any) -> NDArray[Any]:
         try:
             return np.asarray(self.variable[key].values)
+        except SwathError:
+            raise
         except Exception as error:  # codecs raise unrelated classes
             raise _unreadable(self.path, error) from error
 

@@ -197,24 +197,25 @@ class PixelAreas:
     def __init__(self, geobox: GeoBox) -> None:
         height, width = (int(size) for size in geobox.shape)
         if geobox.crs is not None and geobox.crs.geographic:  # the same along a row
-            self._steps = 1, width
+            self._steps, self._geobox = (1, width), geobox
             column = GeoBox((height, 1), geobox.affine, geobox.crs)
             self._areas = grids.cell_area_m2(column) / 1e6
             return
         step = max(1, -(-max(height, width) // _CELLS))
-        self._steps = step, step
+        self._steps, self._geobox = (step, step), geobox
         coarse = GeoBox((-(-height // step), -(-width // step)), geobox.affine @ Affine.scale(step), geobox.crs)
         self._areas = grids.cell_area_m2(coarse) / step**2 / 1e6
 
     def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[np.float64]:
         """Areas of the pixels from the first row and column to before the last, (y, x)."""
         places = (np.arange(*ends) // step for ends, step in zip((rows, columns), self._steps, strict=True))
-        return self._areas[np.ix_(*places)]
-
-    def at(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Areas of single pixels (n,)."""
-        areas: NDArray[np.float64] = self._areas[rows // self._steps[0], columns // self._steps[1]]
-        return areas
+        areas: NDArray[np.float64] = self._areas[np.ix_(*places)]
+        if self._steps == (1, 1) or (np.isfinite(areas) & (areas > 0)).all():
+            return areas
+        # Where the middle of a step lies beyond the edge of the Earth, some of its pixels may not.
+        corner = self._geobox.affine @ Affine.translation(columns[0], rows[0])
+        box = GeoBox((rows[1] - rows[0], columns[1] - columns[0]), corner, self._geobox.crs)
+        return grids.cell_area_m2(box) / 1e6
 
 
 def _class_raster(path: Path) -> RasterFile:
@@ -222,6 +223,12 @@ def _class_raster(path: Path) -> RasterFile:
     if file.count != 1 or file.dtype.kind not in "iu":
         raise InputError(
             f"'{path}' has {file.count} band{'s' if file.count != 1 else ''} of {file.dtype}",
+            expected="a class map: one band of whole numbers",
+            remedy="give the map with the classes, not that of a share or quantity; 'swath predict' writes one",
+        )
+    if file.scale[0] != 1 or file.offset[0] != 0:
+        raise InputError(
+            f"'{path}' holds a quantity in steps of {file.scale[0]:g}",
             expected="a class map: one band of whole numbers",
             remedy="give the map with the classes, not that of a share or quantity; 'swath predict' writes one",
         )

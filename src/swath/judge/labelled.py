@@ -260,7 +260,7 @@ def _pixels(frame: Frame, table: pd.DataFrame, name: str) -> tuple[Places, Place
             expected="points on the map",
             remedy="check that sample and map belong together",
         )
-    if {"row", "column"} <= set(table.columns):
+    if {"row", "column", "design"} <= set(table.columns):  # without a design the columns may mean anything
         drawn = [pd.to_numeric(table[each], errors="coerce").to_numpy(float) for each in ("row", "column")]
         moved = int(((drawn[0] != rows) | (drawn[1] != columns)).sum())
         if moved:

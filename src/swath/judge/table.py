@@ -16,7 +16,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from swath.errors import ConfigError, ContractError, InputError, nearest
-from swath.files import write_whole
+from swath.files import replacing
 from swath.reading import check_parquet, reading
 from swath.types import ResultRow
 from swath.types.result import COLUMNS, FRACTIONS, KEY
@@ -102,8 +102,11 @@ class ResultTable:
         """Write ``path`` as parquet and a CSV mirror beside it; both appear whole or not at all."""
         path = Path(path).with_suffix(".parquet")
         table = pa.Table.from_pylist([row.as_dict() for row in self], schema=_schema())
-        write_whole(path.with_suffix(".csv"), lambda part: pyarrow.csv.write_csv(table, part))
-        return write_whole(path, lambda part: pyarrow.parquet.write_table(table, part))
+        # Both are written before either takes its place: a full disk leaves the old pair.
+        with replacing(path) as rows, replacing(path.with_suffix(".csv")) as mirror:
+            pyarrow.csv.write_csv(table, mirror)
+            pyarrow.parquet.write_table(table, rows)
+        return path
 
     @classmethod
     def load(cls, path: Path | str) -> ResultTable:

@@ -39,6 +39,8 @@ QUERY = 65_536
 """Pixels per query of the tree."""
 PAIRS = 2**22
 """Distances held at once for the mean over pairs, 32 MiB."""
+FARTHEST = 1e18
+"""Largest coordinate of a pixel in the space of distances; squares stay within floating point."""
 BEYOND = 1.001
 """What a pixel that lacks a band gets: this times the threshold, outside by a hair."""
 
@@ -96,7 +98,9 @@ class Applicability:
         groups = np.unique(np.asarray(folds).astype(str), return_inverse=True)[1]
         _check_samples(table, groups, names)
         mean, deviation = table.mean(axis=0), table.std(axis=0)
-        scale = share / np.where(deviation > 0, deviation, 1.0)
+        # The mean of equal numbers misses them by rounding, which must not pass for a deviation.
+        rounding = np.finfo(np.float32).eps * np.abs(table).max(axis=0)
+        scale = share / np.where(deviation > rounding, deviation, 1.0)
         scaled = ((table - mean) * scale).astype(np.float32)
         distance = mean_distance(scaled)
         if distance == 0:
@@ -120,7 +124,8 @@ class Applicability:
         for first in range(0, len(pixels), block):
             part = np.ascontiguousarray(pixels[first : first + block], dtype=np.float32)
             rows, inverse = _distinct(part)
-            scaled = ((rows - self.mean) * self.scale).astype(np.float32)
+            # Numbers at the end of float32, such as an undeclared no-data value, are as far away as can be.
+            scaled = np.clip((rows - self.mean) * self.scale, -FARTHEST, FARTHEST).astype(np.float32)
             found, _ = self._tree.query(scaled, workers=1)
             answer[first : first + block] = (found / self.distance)[inverse]
         return answer

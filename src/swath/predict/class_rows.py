@@ -39,7 +39,7 @@ class ClassRows:
 
     Raises:
         ConfigError: there is no such band or class.
-        InputError: a raster is missing or damaged, or the confidence lies on another grid.
+        InputError: a raster is missing or damaged, no class map, or the confidence lies on another grid.
     """
 
     def __init__(
@@ -55,6 +55,14 @@ class ClassRows:
                 remedy="leave it at 1 for class maps",
             )
         self._band = band - 1
+        if (step := self._file.scale[self._band]) != 1 or self._file.offset[self._band] != 0:
+            raise InputError(
+                f"The map '{path}' holds a quantity in steps of {step:g}",
+                expected="whole numbers, one per class",
+                remedy="give a class map; quantities have to be cut into classes first",
+            )
+        if classes is not None and not classes:
+            raise ConfigError("No classes were named", expected="at least one", remedy="leave them out to have all")
         legend = cubes.read_legend(path)
         self._names = {} if legend is None else {entry.value: entry.name for entry in legend}
         self._wanted = None if classes is None else np.array(sorted({self._value(each) for each in classes}))

@@ -221,7 +221,9 @@ class ConformalInterval:
                 expected="a predictor that also gives its variance",
                 remedy="calibrate without scaling",
             )
-        half = self.radius * deviation if self.scaled and deviation is not None else self.radius
+        # An endless radius stays endless where the predicted deviation is 0.
+        tiny = np.finfo(np.float32).tiny
+        half = self.radius * np.maximum(deviation, tiny) if self.scaled and deviation is not None else self.radius
         return mean - half, mean + half
 
 
@@ -292,6 +294,13 @@ def _check_calibration(probability: Values, labels: Values, classes: int) -> Non
             f"Probabilities {probability.shape} and labels from {labels.min()} to {labels.max()}",
             expected=f"(pixels, {classes}) probabilities and labels from 0 to {classes - 1}",
             remedy="check the classes of model and labels",
+        )
+    if not np.isfinite(probability).all():  # one NaN could become the threshold, and every set would be empty
+        strange = int((~np.isfinite(probability)).any(axis=1).sum())
+        raise InputError(
+            f"{strange} of {len(labels)} calibration pixels have probabilities that are no finite numbers",
+            expected="a probability for every class",
+            remedy="check the model and its inputs for NaN",
         )
 
 

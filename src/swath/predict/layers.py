@@ -119,7 +119,7 @@ def layers(
             raise ConfigError(
                 f"There is no output '{name}' for the task '{predictor.task}'",
                 expected=f"one or more of {', '.join(known)}",
-                remedy=f"the nearest name is: {nearest(name, known, count=1)}",
+                remedy=_remedy(name, known),
             )
     if len(set(wanted)) < len(wanted):
         raise ConfigError(
@@ -128,6 +128,14 @@ def layers(
             remedy="drop the second one",
         )
     return tuple(known[name] for name in wanted)
+
+
+def _remedy(name: str, known: Mapping[str, Layer]) -> str:
+    """What to do about an output that is not there."""
+    if name in ("spread", "disagreement"):
+        return f"average over turned views, of which '{name}' tells: TestTimeAugmentation, --augment d4"
+    near = nearest(name, known, count=1)
+    return f"the nearest name is: {near}" if near in known else "choose among these"
 
 
 def groups_for(predictor: Predictor, wanted: Sequence[Layer]) -> tuple[Group, ...]:

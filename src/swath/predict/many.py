@@ -132,7 +132,17 @@ class _Mapped:
 
 def _map(load: Callable[[], Predictor], folder: Path, how: SceneOptions, options: MapOptions, path: Path) -> _Mapped:
     """Map one scene, or find that it is mapped."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    try:
+        return _map_here(load, folder, how, options, path)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _map_here(
+    load: Callable[[], Predictor], folder: Path, how: SceneOptions, options: MapOptions, path: Path
+) -> _Mapped:
     predictor = _loaded(load)
     cube = how.open(path)
     written = {"tile": options.tile, "overlap": options.overlap, "outputs": options.outputs, "strict": options.strict}

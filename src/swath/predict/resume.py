@@ -13,6 +13,7 @@ import torch
 import xarray as xr
 from dask.base import tokenize
 from dask.tokenize import TokenizationError
+from pydantic import BaseModel
 
 import swath
 from swath.types import Predictor
@@ -98,6 +99,8 @@ def _feed(digest: Any, value: Any, depth: int) -> None:
             _feed(digest, item, depth + 1)
     elif value is None or isinstance(value, str | bytes | int | float | Path | np.generic):
         digest.update(repr(value).encode())
+    elif isinstance(value, BaseModel):
+        _feed(digest, value.model_dump(), depth + 1)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         _feed(digest, {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, depth + 1)
     else:

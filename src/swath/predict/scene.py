@@ -21,7 +21,7 @@ from odc.geo.geobox import GeoBox
 from rich.progress import Progress
 
 from swath import cubes, grids
-from swath.errors import ConfigError, InputError
+from swath.errors import ConfigError
 from swath.failures import Failure, Failures
 from swath.predict.fields import CLASS_TASKS, output_stride
 from swath.predict.inputs import SceneInputs, part_of
@@ -32,11 +32,11 @@ from swath.predict.resume import fingerprint, stamps_of
 from swath.predict.strips import Output, StripFolder, StripWriter
 from swath.predict.sweep import Finished, Sweep, Tally
 from swath.predict.targets import check_files, failure_table, file_names, work_folder
-from swath.predict.telling import changed, progress_bar
+from swath.predict.telling import changed, nothing_valid, progress_bar
 from swath.predict.tiles import Axis, Plan, block_shape, check_overlap
 from swath.types import Predictor
 
-BUDGET = 64 * 2**20
+BUDGET = 40 * 2**20
 """Bytes for each of the large buffers: two windows that are read, rows kept for the next strip, and one batch."""
 
 MANY = 64
@@ -150,7 +150,8 @@ def predict_scene(
         InputError: a wanted band is missing, stored numbers are given for physical ones, no pixel is valid or can be
             read, or the scene was changed meanwhile.
         ContractError: the predictor's answer does not fit.
-        ResourceError: the disk or folder cannot take the maps; finished strips stay for the next run.
+        ResourceError: the disk or folder cannot take the maps (finished strips stay for the next run), or another run
+            is writing the same map.
     """
     began = time.perf_counter()
     share_one_heap()
@@ -168,7 +169,7 @@ def predict_scene(
         counts, totals, failures = _summary(job, folder)
         if not counts.valid:
             folder.remove()
-            raise _nothing_valid(job, failures)
+            raise nothing_valid(job.source, failures, strict=sweep.strict)
         _assemble(job, folder)
         table = Failures(failures).save(failure_table(Path(out)))
         if not failures or stable is None:
@@ -325,9 +326,22 @@ class _Shelf:
         self.writer = StripWriter(folder, stored, rows, job.plan.columns.size, job.plan.width)
         self._job = job
         self._counts = Counts(job.predictor, job.geobox)
+        self._failed = False
 
     def put(self, finished: Finished) -> None:
-        """Take one window; the last one of a strip makes the strip count."""
+        """Take one window; the last one of a strip makes the strip count.
+
+        Windows that were already waiting when one failed must not make the strip count without it.
+        """
+        if self._failed:
+            return
+        try:
+            self._put(finished)
+        except BaseException:
+            self._failed = True
+            raise
+
+    def _put(self, finished: Finished) -> None:
         if finished.fields is not None:
             self._counts.add(finished)
             fields, valid = finished.fields, finished.valid
@@ -379,22 +393,4 @@ def _writer(layer: Layer, job: _Job) -> cubes.CogWriter:
         scale=(layer.scale, 0.0),
         legend=layer.legend,
         tags={"output": layer.name, "source": str(job.inputs.cube.attrs.get("source", ""))},
-    )
-
-
-def _nothing_valid(job: _Job, failures: Sequence[Failure]) -> InputError:
-    if failures:
-        return InputError(
-            f"No pixel of '{job.source}' can be predicted: {len(failures)} parts of it cannot be read, first "
-            f"{failures[0].item} ({failures[0].reason})",
-            expected="a scene that can be read, at least in part",
-            remedy="repair the file or fetch it again",
-        )
-    strict = job.sweep.strict
-    return InputError(
-        f"No pixel of '{job.source}' can be predicted: every one is masked"
-        + (" in at least one wanted band" if strict else ""),
-        expected="at least one valid pixel",
-        remedy="check the no-data value and the cloud mask"
-        + (", or allow pixels that lack some bands with strict=False" if strict else ""),
     )

@@ -6,6 +6,7 @@ name that is then renamed. The records hold for one request only (``request.json
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import shutil
@@ -21,7 +22,8 @@ from numpy.typing import NDArray
 
 from swath.cubes.mosaic import Part
 from swath.errors import ResourceError
-from swath.files import make_folder, write_json
+from swath.files import write_json
+from swath.predict.lock import LOCK, lock_folder, unlock
 
 REQUEST = "request.json"
 TILE_ROWS = 512
@@ -82,8 +84,9 @@ class TiledFile:
         self._file.close()
 
     def discard(self) -> None:
-        """Close without finishing."""
-        self._file.close()
+        """Close without finishing; what is still in memory may not fit the disk, which is why we are here."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def _directory(self, tags: Mapping[int, tuple[str, list[Any]]]) -> None:
         codes = {"H": 3, "I": 4, "Q": 16, "s": 2}
@@ -126,20 +129,35 @@ class StripFolder:
         folder: the folder.
         fingerprint: what the strips depend on; None = they serve this run only.
         keep: whether strips of an earlier run with the same fingerprint may be used.
+
+    Raises:
+        ResourceError: on entering, if the folder cannot be made, or another run uses it.
     """
 
     def __init__(self, folder: Path, fingerprint: str | None, keep: bool) -> None:
         self.folder, self.fingerprint = folder, fingerprint
         self._keep = keep and fingerprint is not None
-        self._written = 0
+        self._lock: int | None = None
 
     def __enter__(self) -> Self:
+        self._lock = lock_folder(self.folder)
+        try:
+            self._begin()
+        except BaseException:
+            unlock(self._lock)
+            raise
+        return self
+
+    def _begin(self) -> None:
+        """Keep what holds for this request, and nothing else."""
         found = _json(self.folder / REQUEST) if self._keep else None
         if found is None or found.get("fingerprint") != self.fingerprint:
-            self.remove()
-        make_folder(self.folder)
+            for path in self.folder.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                elif path.name != LOCK:
+                    path.unlink(missing_ok=True)
         write_json(self.folder / REQUEST, {"fingerprint": self.fingerprint})
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -147,6 +165,7 @@ class StripFolder:
         finished = any(self.folder.glob("strip_*.json"))
         if kind is not None and (self.fingerprint is None or not finished):
             self.remove()
+        unlock(self._lock)
 
     def remove(self) -> None:
         """Remove the folder and all strips."""

@@ -301,6 +301,7 @@ class Sweep:
             if pair is not None:
                 tally.seams.tile(*pair, classes=self.predictor.task in CLASS_TASKS)
         canvas.add(tile.fields, weights, place, tile.valid)
+        tile.fields = tile.valid = None  # with many classes the answer for one tile takes as much as the next one needs
 
     def _finish(self, block: Block, canvas: Canvas, tally: Tally, edge: _Edge | None) -> tuple[Finished, _Edge | None]:
         """Take a finished window off the canvas; also its last column, for the step to the next window."""

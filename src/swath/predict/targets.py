@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from swath.cubes.guard import is_vrt, open_raster
 from swath.errors import ConfigError
 from swath.predict.layers import Layer
 
@@ -42,11 +43,13 @@ def check_files(files: Mapping[str, Path], source: str) -> None:
         ConfigError: as said.
     """
     scene = Path(source).resolve() if source else None
+    parts = _parts(scene)
     for path in files.values():
         _check_name(path)
         for written in (path, path.with_suffix(".qml"), failure_table(path)):
             place = written.resolve()
-            if scene is not None and scene.exists() and (_same(place, scene) or place.parent == scene):
+            taken = scene is not None and scene.exists() and (_same(place, scene) or scene in place.parents)
+            if taken or place in parts:
                 raise ConfigError(
                     f"The output '{written}' would replace or join the scene '{source}'",
                     expected="a file that is no part of the scene",
@@ -67,6 +70,14 @@ def _check_name(path: Path) -> None:
             expected=f"a GeoTIFF: {' or '.join(SUFFIXES)}",
             remedy=f"write to '{path.with_suffix('.tif')}'",
         )
+
+
+def _parts(scene: Path | None) -> set[Path]:
+    """The files that a virtual raster is made of."""
+    if scene is None or not scene.is_file() or not is_vrt(scene):
+        return set()
+    with open_raster(scene) as dataset:
+        return {Path(name).resolve() for name in dataset.files}
 
 
 def _same(path: Path, scene: Path) -> bool:

@@ -241,6 +241,12 @@ def overlap_pixels(overlap: int | str, tile: int) -> int:
                 expected="pixels such as 64, or a share of the tile such as 25%",
                 remedy=f"a quarter of the tile is usual: overlap={tile // 4}, or --overlap 25%",
             )
+        if match[2] == "%" and not 0 <= float(match[1]) <= 50:
+            raise ConfigError(
+                f"The overlap is {match[1]} % of the tile",
+                expected="0 to half a tile (0 to 50 %)",
+                remedy=f"a quarter of the tile is usual: overlap={tile // 4}, or --overlap 25%",
+            )
         pixels = math.floor(float(match[1]) / 100 * tile) if match[2] == "%" else int(match[1])
     check_overlap(pixels, tile)
     return pixels

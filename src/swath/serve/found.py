@@ -133,7 +133,7 @@ def _read(path: Path) -> _Raster | None:
             physical = list(zip(source.scales, source.offsets, strict=True))
             picture = source.count >= 3 and source.dtypes[0] == "uint8" and source.colorinterp[0] == ColorInterp.red
         ranges = shown_ranges(path)
-    except (RasterioError, OSError):
+    except (RasterioError, OSError, InputError):
         return None
     ends = [
         sorted(end * scale + offset for end in pair) for pair, (scale, offset) in zip(ranges, physical, strict=True)

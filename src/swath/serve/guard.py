@@ -18,7 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from swath.errors import nearest
+from swath.errors import ConfigError, nearest
 from swath.serve.places import Refused
 
 LOG = logging.getLogger("swath.serve")
@@ -52,8 +52,20 @@ def hosts_for(host: str, further: Iterable[str] = ()) -> frozenset[str]:
     """Names under which a server that listens on ``host`` may be asked.
 
     A page elsewhere can give its own name the address of this machine (DNS rebinding) and would then read what is
-    served here; its requests carry that name. Listening on all addresses allows every number, but still no other name.
+    served here; its requests carry that name. Listening on all addresses allows every number, but of names only that of
+    the machine and those given.
+
+    Raises:
+        ConfigError: a further name is an address with scheme, port or path, or no name at all.
     """
+    further = tuple(further)
+    for name in further:
+        if not re.fullmatch(r"\*|[0-9a-fA-F:]*:[0-9a-fA-F:.]*|[^\s:/\[\]@]+", name):
+            raise ConfigError(
+                f"The host name '{name}'",
+                expected="a name or number alone, such as maps.example.org, or * for every name",
+                remedy="leave out scheme, port and path",
+            )
     names = {*LOOPBACK, host, *further}
     if host in ("0.0.0.0", "::", ""):
         names |= {"any number", socket.gethostname()}
@@ -65,7 +77,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] = LOOPBACK) -> None:
         self._app = app
-        self._hosts = hosts
+        self._hosts = frozenset(name.lower() for name in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -101,7 +113,9 @@ class Guard:
         named = headers.getlist("host")
         if len(named) != 1 or not self._knows(named[0]):
             raise Refused(
-                421, "This server is not known by that name; open it under the address that it printed at its start."
+                421,
+                "This server is not known by that name. Open it under the address that it printed at its start, or "
+                "start it with --host-name and the name by which it is reached.",
             )
         if re.search(r"[\x00-\x1f\x7f\\]", scope["path"]):
             raise Refused(400, "The address holds characters that no address of this server has.")

@@ -14,21 +14,16 @@ import rasterio
 from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 
+from swath.cubes import guard
+
 KEPT_OPEN = 128  # idle handles of all rasters together, well below the usual limit of 1,024 open files
 MAX_BLOCK_BYTES = 256 * 2**20  # of one stored block, decoded
-FORMATS = {
-    b"II*\0": "GTiff",
-    b"MM\0*": "GTiff",
-    b"II+\0": "GTiff",
-    b"MM\0+": "GTiff",
-    b"\x89PNG": "PNG",
-    b"\xff\xd8\xff": "JPEG",
-    b"\0\0\0\x0cjP": "JP2OpenJPEG",
-}
-"""First bytes of the formats that hold their own numbers.
+FORMATS = frozenset({"GTiff", "PNG", "JPEG", "JP2OpenJPEG"})
+"""The formats that hold their own numbers.
 
 A virtual raster may name any other file or address, whatever its suffix: it is never opened.
 """
+_OPENING = threading.Lock()  # opening changes the filters of warnings for a moment, which all threads share
 
 Key = tuple[str, str, int | None]
 
@@ -121,18 +116,14 @@ class ReaderPool:
 
 
 def open_raster(path: Path, overview: int | None = None) -> DatasetReader:
-    """Open a raster that holds its own numbers; nothing that it names elsewhere is followed.
+    """Open a raster that holds its own numbers, as ``cubes.guard`` does; nothing that it names elsewhere is followed.
 
     Raises:
         RasterioError: it is none, or damaged.
-        OSError: it cannot be read.
+        InputError: it declares more than ``swath.limits`` allow, or keeps overviews at an address.
     """
-    with path.open("rb") as file:
-        start = file.read(8)
-    driver = next((name for magic, name in FORMATS.items() if start.startswith(magic)), None)
-    if driver is None:
-        raise RasterioIOError("its first bytes are those of no supported format")
-    options = {} if overview is None else {"overview_level": overview}
+    if guard.driver_of(path) not in FORMATS:
+        raise RasterioIOError(f"it is of none of the formats {', '.join(sorted(FORMATS))}")
     # No address is ever fetched, whatever a file beside the raster may ask for.
-    with rasterio.Env(CPL_VSIL_CURL_ALLOWED_EXTENSIONS="{none}", GDAL_HTTP_MAX_RETRY="0"):
-        return rasterio.open(path, driver=driver, **options)
+    with _OPENING, rasterio.Env(CPL_VSIL_CURL_ALLOWED_EXTENSIONS="{none}", GDAL_HTTP_MAX_RETRY="0"):
+        return guard.open_raster(path, overview_level=overview)

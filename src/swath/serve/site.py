@@ -21,9 +21,10 @@ from swath.errors import ConfigError, InputError, MissingError
 from swath.files import replacing_folder, sha256, write_json, write_text
 from swath.reading import read_json, reading
 from swath.serve.found import collection_at
-from swath.serve.handles import MAX_BLOCK_BYTES, block_bytes, open_raster
+from swath.serve.handles import open_raster
 from swath.serve.layers import Layer, LayerSet, raster_path
 from swath.serve.site_copies import SIDE, Plan, Stored, plan_copy, write_copy
+from swath.serve.suited import shown_bands
 
 DESCRIPTION = "site.json"
 WRITTEN_BY = "swath map"
@@ -231,7 +232,7 @@ def _write_layers(folder: Path, directory: Path, collection: LayerSet) -> tuple[
 
 def _write_layer(folder: Path, layer: Layer, source: DatasetReader) -> tuple[dict[str, Any], str]:
     """Write the copy of one layer; its description, and a sentence where the copy is coarser than the raster."""
-    indexes = band_numbers(layer, source)
+    indexes = shown_bands(layer, source)
     plan = _planned(layer, source)
     drawn = folder / "data" / f"{layer.id}.tif"
     stored = write_copy(layer, source, indexes, plan, drawn)
@@ -253,19 +254,6 @@ def _write_layer(folder: Path, layer: Layer, source: DatasetReader) -> tuple[dic
 
 
 def _planned(layer: Layer, source: DatasetReader) -> Plan:
-    size = block_bytes(source)
-    if size > MAX_BLOCK_BYTES:  # a block is decoded whole, however small its file
-        raise InputError(
-            f"The layer '{layer.id}' shows '{layer.path}', whose blocks take {size / 2**20:,.0f} MiB each",
-            expected=f"blocks of at most {MAX_BLOCK_BYTES // 2**20} MiB",
-            remedy="write it in tiles, for example with swath.cubes.write_cog",
-        )
-    if source.crs is None:
-        raise InputError(
-            f"The layer '{layer.id}' shows '{layer.path}', which has no CRS",
-            expected="a raster that says where on the Earth it lies",
-            remedy="write it with a CRS, for example with swath.cubes.write_cog",
-        )
     plan = plan_copy(source)
     if plan is None:
         raise InputError(
@@ -288,33 +276,6 @@ def _copy_fields(path: Path, plan: Plan, stored: Stored) -> dict[str, Any]:
         "height": plan.rows * SIDE,
         "nodata": nodata,
     }
-
-
-def band_numbers(layer: Layer, source: DatasetReader) -> list[int]:
-    """Numbers (from 1) of the bands that a layer shows.
-
-    Raises:
-        InputError: the raster lacks one of them, or a colour layer has no stretch.
-    """
-    names = [str(name or "") for name in source.descriptions]
-    numbers = []
-    for band in layer.bands or ((1, 2, 3) if layer.kind == "colour" else (1,)):
-        number = band if isinstance(band, int) else names.index(band) + 1 if band in names else 0
-        if not 1 <= number <= source.count:
-            raise InputError(
-                f"The layer '{layer.id}' asks for band '{band}' of '{layer.path}', which has {source.count} band(s)",
-                expected=f"a number from 1 to {source.count}, or one of {', '.join(filter(None, names)) or 'no names'}",
-                remedy=f"correct `bands` of the layer '{layer.id}'",
-            )
-        numbers.append(number)
-    kinds = {source.dtypes[number - 1] for number in numbers}
-    if layer.kind == "colour" and layer.minimum is None and kinds != {"uint8"}:
-        raise InputError(
-            f"The colour layer '{layer.id}' holds {', '.join(sorted(kinds))} numbers and no stretch",
-            expected="8-bit colours, or minimum and maximum of the layer",
-            remedy=f"give the layer '{layer.id}' a minimum and a maximum",
-        )
-    return numbers
 
 
 def _write_page(folder: Path, title: str, layers: list[dict[str, Any]]) -> None:

@@ -24,9 +24,10 @@ from rio_tiler.colormap import cmap
 from rio_tiler.reader import read
 
 from swath.errors import InputError
-from swath.serve.handles import MAX_BLOCK_BYTES, Handles, ReaderPool, block_bytes
+from swath.serve.handles import Handles, ReaderPool
 from swath.serve.layers import Layer, raster_path
 from swath.serve.png import encode
+from swath.serve.suited import shown_bands
 
 MERCATOR = "EPSG:3857"
 HALF_WORLD = 20037508.342789244  # half the circumference of the equator in Web Mercator [m]
@@ -67,20 +68,7 @@ class RasterLayer:
 
     def _inspect(self, source: DatasetReader) -> None:
         layer = self.layer
-        if source.crs is None:
-            raise InputError(
-                f"The layer '{layer.id}' shows '{layer.path}', which has no CRS",
-                expected="a raster that says where on the Earth it lies",
-                remedy="write it with a CRS, for example with swath.cubes.write_cog",
-            )
-        self._indexes = band_indexes(layer, source)
-        _check_blocks(layer, source)
-        if layer.kind == "colour" and layer.minimum is None and source.dtypes[self._indexes[0] - 1] != "uint8":
-            raise InputError(
-                f"The colour layer '{layer.id}' holds {source.dtypes[self._indexes[0] - 1]} numbers and no stretch",
-                expected="8-bit colours, or minimum and maximum of the layer",
-                remedy=f"give the layer '{layer.id}' a minimum and a maximum",
-            )
+        self._indexes = shown_bands(layer, source)
         west, _, east, _ = source.bounds
         self._shifts = [0.0]
         if source.crs.is_geographic:
@@ -303,42 +291,6 @@ def tile_bounds(zoom: int, column: int, row: int) -> Box:
 def empty_tile(size: int) -> bytes:
     """A transparent PNG."""
     return encode(np.zeros((4, size, size), dtype=np.uint8))
-
-
-def band_indexes(layer: Layer, source: DatasetReader) -> list[int]:
-    """Numbers (from 1) of the bands that a layer shows.
-
-    Raises:
-        InputError: the raster lacks one of them.
-    """
-    wanted = layer.bands or ((1, 2, 3) if layer.kind == "colour" else (1,))
-    names = [str(name or "") for name in source.descriptions]
-    indexes = []
-    for band in wanted:
-        index = band if isinstance(band, int) else names.index(band) + 1 if band in names else 0
-        if not 1 <= index <= source.count:
-            shown = f"'{band}'" if isinstance(band, str) else f"number {band}"
-            known = [name for name in names if name] if isinstance(band, str) else []
-            raise InputError(
-                f"The layer '{layer.id}' asks for band {shown} of '{layer.path}', which has {source.count} band(s)",
-                expected=f"one of {', '.join(known[:20])}" if known else f"a number from 1 to {source.count}",
-                remedy=f"correct `bands` of the layer '{layer.id}'",
-            )
-        indexes.append(index)
-    return indexes
-
-
-def _check_blocks(layer: Layer, source: DatasetReader) -> None:
-    """A stored block is decoded whole: one that would fill the memory is refused, however small its file."""
-    size = block_bytes(source)
-    if size > MAX_BLOCK_BYTES:
-        rows, columns = source.block_shapes[0]
-        raise InputError(
-            f"The layer '{layer.id}' shows '{layer.path}', whose blocks of {rows} x {columns} pixels take "
-            f"{size / 2**20:,.0f} MiB each",
-            expected=f"a tiled raster with blocks of at most {MAX_BLOCK_BYTES // 2**20} MiB",
-            remedy="write it as a cloud-optimised GeoTIFF, for example with swath.cubes.write_cog",
-        )
 
 
 def _geographic_bounds(source: DatasetReader) -> Box:

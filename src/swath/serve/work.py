@@ -54,6 +54,11 @@ class Tiles:
                 self.size -= len(self._kept.popitem(last=False)[1])
 
 
+async def _left(request: Request) -> bool:
+    """Whether a client is gone: of what it sent, the first message is its body, and only then can it have left."""
+    return await request.is_disconnected() or await request.is_disconnected()
+
+
 class Desk:
     """Where requests are served: a few threads draw tiles, two do large readings, the rest wait in the open.
 
@@ -109,7 +114,7 @@ class Desk:
     async def _draw(self, key: Hashable, waiting: list[Request], draw: Callable[[], bytes]) -> bytes:
         async with self._readers:
             for request in waiting:
-                if not await request.is_disconnected():
+                if not await _left(request):
                     break
             else:
                 raise Refused(GONE, "Nobody waits for this tile any more.")

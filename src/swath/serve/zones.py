@@ -12,6 +12,7 @@ import shapely
 from numpy.typing import NDArray
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
+from pyproj import CRS as ProjectedCRS
 from pyproj import Transformer
 from rasterio.features import rasterize
 from rasterio.io import DatasetReader
@@ -28,6 +29,8 @@ from swath.serve.tiles import RasterLayer
 READ_PIXELS = 2**20  # of one read
 TOLERANCE = 0.05  # of a pixel, by which an edge that is straight in degrees may be missed
 MAX_CORNERS = 50_000  # of an area once its edges are made to follow the projection
+WORLD = 300.0  # degrees of longitude beyond which a raster is taken to go around the Earth
+HAIR = 1e-9  # degrees, a tenth of a millimetre
 AREA_STEP = 8  # pixels between the places where the areal scale of a projection is worked out
 
 
@@ -158,6 +161,8 @@ def cell_areas(grid: GeoBox) -> NDArray[np.float64]:
     # Coarse cells, one more on every side, so that each pixel centre lies between the centres of four of them.
     coarse = GeoBox((tall, wide), grid.affine * Affine.translation(-step, -step) * Affine.scale(step), crs)
     nodes = cell_area_m2(coarse) / step**2
+    if not (np.isfinite(nodes) & (nodes > 0)).all():  # beyond the edge of the Earth, as in the corners of a world map
+        return cell_area_m2(grid)
     (up, down, rows), (left, right, columns) = _between(height), _between(width)
     across = nodes[:, left] * (1.0 - columns) + nodes[:, right] * columns
     return np.asarray(across[up] * (1.0 - rows[:, None]) + across[down] * rows[:, None])
@@ -175,6 +180,12 @@ def _projected(area: MultiPolygon, source: DatasetReader) -> tuple[Polygon, ...]
     geographic = source.crs.is_geographic
     west, south, east, north = _footprint(source)
     margin = 0.02 * max(east - west, north - south) + 1e-9
+    seam = None if geographic else _seam(source, west, (south + north) / 2.0)
+    if seam is not None and east - west > WORLD:
+        # What lies across the seam is far apart on the raster: the area is cut there, and reaches no further.
+        west, east, margin = seam - 360.0 + HAIR, seam - HAIR, 0.0
+    elif seam is not None and west < seam < east:
+        raise Refused(422, "Areas of this layer are not known: it lies across the seam of its own projection.")
     frame = shapely.box(west - margin, max(-90.0, south - margin), east + margin, min(90.0, north + margin))
     first = math.floor((west - margin - area.bounds[2]) / 360.0)
     last = math.ceil((east + margin - area.bounds[0]) / 360.0)
@@ -200,7 +211,19 @@ def _footprint(source: DatasetReader) -> tuple[float, float, float, float]:
     if not np.isfinite(bounds).all():
         return -180.0, -90.0, 180.0, 90.0
     west, south, east, north = bounds
-    return west, south, east if east >= west else east + 360.0, north
+    return west, south, east if east > west else east + 360.0, north
+
+
+def _seam(source: DatasetReader, west: float, latitude: float) -> float | None:
+    """The first longitude east of ``west`` at which a projection is torn apart; None where it closes, as at a pole."""
+    crs = ProjectedCRS.from_wkt(source.crs.to_wkt())
+    operation = crs.coordinate_operation
+    named = [] if operation is None else [part for part in operation.params if part.name.startswith("Longitude of ")]
+    seam = (float(named[0].value) if named else 0.0) + 180.0
+    change = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+    x, y = change.transform([seam - HAIR, seam - 360.0 + HAIR], [latitude] * 2)
+    closes = math.hypot(x[1] - x[0], y[1] - y[0]) < min(abs(size) for size in source.res)
+    return None if closes else west + (seam - west) % 360.0
 
 
 def _moved(polygon: Polygon, change: Transformer, geographic: bool) -> Polygon:

@@ -119,6 +119,7 @@ export class Measure {
     this.drawing.show(null);
     byId('area-clear').hidden = true;
     byId('area-result').replaceChildren();
+    byId('area-result').removeAttribute('aria-busy'); // what was asked last is not coming any more
   }
 
   get question() {
