@@ -83,7 +83,9 @@ def test_the_request_is_checked_before_the_scene_is_opened(swath: Run, model: Pa
     assert_fails(swath("predict", tmp_path / "no_model", absent, "-o", tmp_path / "m.tif"), "no_model")
     assert_fails(swath("predict", model, absent, "-o", tmp_path / "m.tif", "--tile", 8, "--overlap", 5), "overlap is 5")
     for text in ("-1", "100%", "much"):
-        assert_fails(swath("predict", model, absent, "-o", tmp_path / "m.tif", "--overlap", text), "overlap is", "--overlap")
+        assert_fails(
+            swath("predict", model, absent, "-o", tmp_path / "m.tif", "--overlap", text), "overlap is", "--overlap"
+        )
     assert_fails(swath("predict", model, absent, "-o", tmp_path / "m.png"), "'.png'", "m.tif")
     assert_fails(swath("predict", model, absent, "-o", tmp_path / "m"), "suffix ''", "m.tif")
     for folder in (model, ".", ".."):

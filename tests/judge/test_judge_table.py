@@ -63,7 +63,7 @@ def test_loading_what_is_no_table(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no result table"):
         ResultTable.load(tmp_path / "absent")
     (tmp_path / "text.parquet").write_text("hello")
-    with pytest.raises(InputError, match="no result table|is not parquet"):
+    with pytest.raises(InputError, match=r"no result table|is not parquet"):
         ResultTable.load(tmp_path / "text")
     pd.DataFrame({"metric": ["miou"]}).to_parquet(tmp_path / "other.parquet")
     with pytest.raises(InputError, match="differs in the columns"):
