@@ -163,8 +163,10 @@ def test_port_in_use(swath: Run, tmp_path: Path) -> None:
 def test_packaged_data_absent(swath: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from swath.sources.planet import packages
 
-    found = packages._found
-    monkeypatch.setattr(packages, "_found", lambda layer: found(layer) if layer == "continent" else None)
+    def absent(layer: str) -> Path:
+        raise packages._missing([layer])
+
+    monkeypatch.setattr(packages, "locate", absent)
     monkeypatch.setattr("swath.sources.planet.fetch", lambda progress=None, failures=None: [])
     out = tmp_path / "planet"
     assert_sentence(swath("data", "make", "planet", "--out", out), "swath data get planet", absent=out)
