@@ -47,7 +47,7 @@ lint: setup ## ruff, mypy (strict on floors 0 to 4), import-linter
 docs: setup ## Check that every command and code block in README and docs runs
 	$(BIN)/python -m pytest tests/test_docs.py
 
-bench: setup ## Run the benchmarks under bench/ (minutes; prints ratios, asserts nothing)
+bench: setup ## Race the peers and measure memory (an hour, gigabytes; prints ratios, asserts nothing)
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 evidence: setup ## Decide the registered claim of the demo over all its seeds (up to an hour, resumable)
