@@ -95,10 +95,11 @@ def test_records_that_ask_for_too_much_allocate_nothing(tmp_path: Path, changes:
 def test_sections_of_other_types(tmp_path: Path, section: str, value: object) -> None:
     checkpoint(tmp_path)
     edited(tmp_path, **{section: value})
-    try:
+    if (section, value) in (("modality", "x"), ("colours", []), ("colours", {}), ("loss", {})):
+        use_checkpoint(tmp_path)  # another name, no colours, the usual loss: nothing is wrong with that
+        return
+    with pytest.raises(SwathError, match=r"Expected: .*What to do:"):
         use_checkpoint(tmp_path)
-    except SwathError as error:
-        assert "model.json" in str(error) or "and 2" in str(error) or "sets" in str(error) or len(str(error)) > 40
 
 
 @pytest.mark.parametrize("version", [2, 99, -1, True, "1", None, 10**30, [1]])

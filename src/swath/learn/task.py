@@ -201,6 +201,12 @@ class SegmentationTask(nn.Module):
             InputError: the record does not fit this version of swath.
         """
         bands = bands_from_records(record["bands"], where)
+        if not isinstance(record["modality"], str):
+            raise InputError(
+                f"{where} names the input {record['modality']!r}",
+                expected="a name, such as 'image'",
+                remedy="use the file as swath wrote it",
+            )
         return cls(
             build_network(record["architecture"], where),
             Normalise(record["statistics"]["mean"], record["statistics"]["std"], names=bands.names),
