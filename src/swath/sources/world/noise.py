@@ -1,0 +1,131 @@
+"""Random fields that are functions of place: hashed white noise at whole numbers, and smooth fields with finite kernels.
+
+A number depends on a key and its absolute place alone, never on the window it is asked for with, so that tiles fit
+together without seams. All sums run in a fixed order over a fixed number of terms; they are elementwise, because a
+matrix product may add in another order for another shape of window.
+
+The hash is the finaliser of SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"),
+applied to the key, the row and the column in turn.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+_MASK = (1 << 64) - 1
+
+# Variance of a cubic B-spline field over white noise, averaged over places: the sum of squares of the four weights,
+# integrated over a cell, is 151/315 per axis.
+_AXIS_VARIANCE = 151.0 / 315.0
+
+
+def bits(key: int, rows: ArrayLike, columns: ArrayLike) -> NDArray[np.uint64]:
+    """64 hashed bits for each place.
+
+    Args:
+        key: of the field, as ``swath.rng.key`` makes it; the lowest 64 bits count.
+        rows, columns: whole numbers, negative ones too, that broadcast against each other.
+
+    Returns:
+        uint64 of the broadcast shape.
+    """
+    with np.errstate(over="ignore"):
+        state = _mixed(np.asarray(rows, np.int64).view(np.uint64) + np.uint64(key & _MASK))
+        return _mixed(state + np.asarray(columns, np.int64).view(np.uint64))
+
+
+def uniform(key: int, rows: ArrayLike, columns: ArrayLike) -> NDArray[np.float64]:
+    """White noise in the open interval (0, 1), float64 of the broadcast shape; arguments as ``bits``."""
+    return ((bits(key, rows, columns) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
+def normal(key: int, rows: ArrayLike, columns: ArrayLike) -> NDArray[np.float64]:
+    """White noise with the standard normal distribution, float64 of the broadcast shape; arguments as ``bits``."""
+    return np.asarray(ndtri(uniform(key, rows, columns)), dtype=np.float64)
+
+
+def smooth(key: int, y: ArrayLike, x: ArrayLike, spacing: float) -> NDArray[np.float64]:
+    """A twice differentiable field on a mesh: cubic B-splines over hashed normal numbers on a lattice.
+
+    Args:
+        key: of the field.
+        y, x: places of rows ``(H,)`` and columns ``(W,)``, in any unit.
+        spacing: distance of the lattice, in the same unit; details are about twice as large.
+
+    Returns:
+        float64 ``(H, W)``, mean 0, variance 1 (both over the whole field).
+    """
+    first_row, weights_y = _weights(np.atleast_1d(np.asarray(y, np.float64)), spacing)
+    first_column, weights_x = _weights(np.atleast_1d(np.asarray(x, np.float64)), spacing)
+    if first_row.size == 0 or first_column.size == 0:
+        return np.zeros((first_row.size, first_column.size))
+    low_row, low_column = int(first_row.min()), int(first_column.min())
+    lattice = normal(
+        key,
+        np.arange(low_row, int(first_row.max()) + 4)[:, None],
+        np.arange(low_column, int(first_column.max()) + 4)[None, :],
+    )
+    at_row, at_column = first_row - low_row, first_column - low_column
+    along = sum(weights_x[:, step] * lattice[:, at_column + step] for step in range(4))
+    field = sum(weights_y[:, step, None] * along[at_row + step] for step in range(4))
+    return np.asarray(field / _AXIS_VARIANCE)
+
+
+def smooth_at(key: int, y: ArrayLike, x: ArrayLike, spacing: float) -> NDArray[np.float64]:
+    """The field of ``smooth`` at scattered places: ``y`` and ``x`` broadcast; float64 of the broadcast shape."""
+    places_y, places_x = np.broadcast_arrays(np.asarray(y, np.float64), np.asarray(x, np.float64))
+    first_row, weights_y = _weights(places_y, spacing)
+    first_column, weights_x = _weights(places_x, spacing)
+    field = np.zeros(places_y.shape)
+    for row in range(4):
+        along = np.zeros(places_y.shape)
+        for column in range(4):
+            along = along + weights_x[..., column] * normal(key, first_row + row, first_column + column)
+        field = field + weights_y[..., row] * along
+    return field / _AXIS_VARIANCE
+
+
+def fractal(
+    key: int, y: ArrayLike, x: ArrayLike, spacing: float, octaves: int, persistence: float = 0.5
+) -> NDArray[np.float64]:
+    """Fractional Brownian motion: octaves of ``smooth``, each half as wide and ``persistence`` times as strong.
+
+    Args:
+        key: of the field.
+        y, x: places of rows ``(H,)`` and columns ``(W,)``.
+        spacing: distance of the lattice of the first octave.
+        octaves: at least 1.
+        persistence: 0.5 gives self-similar relief (Hurst exponent 1), 0.7 a rougher one (about 0.5).
+
+    Returns:
+        float64 ``(H, W)``, mean 0, variance 1.
+    """
+    total, power = smooth(key, y, x, spacing), 1.0
+    for octave in range(1, octaves):
+        total = total + persistence**octave * smooth(key + octave, y, x, spacing / 2**octave)
+        power += persistence ** (2 * octave)
+    return np.asarray(total / np.sqrt(power))
+
+
+def _mixed(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    state = state + _GOLDEN
+    state = (state ^ (state >> np.uint64(30))) * _FIRST
+    state = (state ^ (state >> np.uint64(27))) * _SECOND
+    return np.asarray(state ^ (state >> np.uint64(31)))
+
+
+def _weights(places: NDArray[np.float64], spacing: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """First of four lattice points around each place ``(...)`` and the weights of a cubic B-spline ``(..., 4)``."""
+    scaled = places / spacing
+    whole = np.floor(scaled)
+    t = scaled - whole
+    weights = np.stack(
+        [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3],
+        axis=-1,
+    )
+    return whole.astype(np.int64) - 1, weights / 6.0
