@@ -75,7 +75,9 @@ class Zone:
 
 
 def zone_at(lon: float, lat: float) -> Zone:
-    """The zone of a place: UPS north of 84 and south of 80 degrees, UTM elsewhere (with Norway's and Svalbard's exceptions).
+    """The zone of a place: UPS north of 84 and south of 80 degrees, UTM elsewhere.
+
+    Norway and Svalbard have their usual exceptions.
 
     Raises:
         InputError: there is no such place.

@@ -1,4 +1,4 @@
-"""Random fields that are functions of place: hashed white noise at whole numbers, and smooth fields with finite kernels.
+"""Random fields that are functions of place: hashed white noise, and smooth fields with finite kernels.
 
 A number depends on a key and its absolute place alone, never on the window it is asked for with, so that tiles fit
 together without seams. All sums run in a fixed order over a fixed number of terms; they are elementwise, because a
@@ -29,7 +29,8 @@ def bits(key: int, rows: ArrayLike, columns: ArrayLike) -> NDArray[np.uint64]:
 
     Args:
         key: of the field, as ``swath.rng.key`` makes it; the lowest 64 bits count.
-        rows, columns: whole numbers, negative ones too, that broadcast against each other.
+        rows: whole numbers, negative ones too.
+        columns: the same; both broadcast against each other.
 
     Returns:
         uint64 of the broadcast shape.
@@ -54,7 +55,8 @@ def smooth(key: int, y: ArrayLike, x: ArrayLike, spacing: float) -> NDArray[np.f
 
     Args:
         key: of the field.
-        y, x: places of rows ``(H,)`` and columns ``(W,)``, in any unit.
+        y: places of the rows ``(H,)``, in any unit.
+        x: places of the columns ``(W,)``.
         spacing: distance of the lattice, in the same unit; details are about twice as large.
 
     Returns:
@@ -97,7 +99,8 @@ def fractal(
 
     Args:
         key: of the field.
-        y, x: places of rows ``(H,)`` and columns ``(W,)``.
+        y: places of the rows ``(H,)``.
+        x: places of the columns ``(W,)``.
         spacing: distance of the lattice of the first octave.
         octaves: at least 1.
         persistence: 0.5 gives self-similar relief (Hurst exponent 1), 0.7 a rougher one (about 0.5).

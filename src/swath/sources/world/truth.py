@@ -60,6 +60,11 @@ CROPS = legend_from_colours(
 
 NO_CROP, WINTER_CEREAL, SUMMER_CEREAL, OILSEED, ROOT_CROP, RICE, PASTURE, FALLOW = range(8)
 
+SOILS = legend_from_colours(
+    {"dark": "#3b2f2f", "brown": "#7b5b3a", "red": "#a0522d", "pale": "#cdb891", "sandy": "#e8d9a0"}
+)
+"""Kinds of soil by their look."""
+
 LayerKind = Literal["quantity", "class", "identity"]
 
 
@@ -94,7 +99,7 @@ _ALL = (
     _layer("height_above_drainage", "m", 2.0**-4, "height above the stream that the pixel drains into"),
     LayerInfo("cover", "class", "class", 1.0, "land cover (COVER)", True),
     LayerInfo("crop", "class", "class", 1.0, "crop of the year (CROPS)", True),
-    LayerInfo("soil", "class", "class", 1.0, "kind of soil: dark, brown, red, pale, sandy, in this order", False),
+    LayerInfo("soil", "class", "class", 1.0, "kind of soil (SOILS)", False),
     LayerInfo("field", "identity", "identity", 1.0, "number of the field, 0 outside", False),
     _layer("open_water", "1", 2.0**-10, "share under open water, floods included", moves=True),
     _layer("water_sediment", "g m-3", 2.0**-6, "suspended sediment of the water", moves=True),
@@ -171,7 +176,7 @@ def check_truth(truth: xr.Dataset) -> GeoBox:
 
 def legend_of(name: str) -> Legend | None:
     """The legend of a class layer, None for others."""
-    return {"cover": COVER, "crop": CROPS}.get(name)
+    return {"cover": COVER, "crop": CROPS, "soil": SOILS}.get(name)
 
 
 def _check_layer(layer: xr.DataArray, info: LayerInfo) -> None:
@@ -189,5 +194,5 @@ def _check_layer(layer: xr.DataArray, info: LayerInfo) -> None:
             raise InputError(
                 f"The layer '{info.name}' holds {strange or layer.dtype}, which its legend does not know",
                 expected=f"whole numbers 0 to {len(legend.entries) - 1}",
-                remedy="map your classes to those of swath.sources.world.truth." + info.name.upper(),
+                remedy="map your classes to " + ", ".join(f"{entry.value} {entry.name}" for entry in legend),
             )
