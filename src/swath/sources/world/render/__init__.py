@@ -1,0 +1,1 @@
+"""From truth to what a sensor would have measured."""
