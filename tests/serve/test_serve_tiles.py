@@ -183,8 +183,6 @@ def test_a_rewritten_raster_is_seen(tmp_path: Path, write_raster: Any) -> None:
     assert colours(layer.tile(9, 256, 255)) == {BARREN}
 
 
-# rio-tiler silences this warning of the PNG it writes with a filter that threads take from each other.
-@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_many_threads_read_the_same_as_one(world: dict[str, RasterLayer]) -> None:
     places = [(2, column, row) for column in range(4) for row in range(4)]
     alone = [world["classes"].tile(*place) for place in places]

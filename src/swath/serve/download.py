@@ -9,12 +9,12 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from pyproj import Transformer
-from rasterio.features import rasterize, shapes
 from rasterio.io import DatasetReader
 from shapely.geometry import mapping, shape
 
 from swath import cubes
 from swath.errors import InputError
+from swath.serve.burn import burnt, outlined
 from swath.serve.places import Question, Refused, brought_home
 from swath.serve.tiles import RasterLayer
 from swath.serve.zones import Block, Zone, blocks, zone
@@ -95,11 +95,11 @@ def _features(
     change: Transformer | None,
 ) -> list[dict[str, Any]]:
     values, wanted, areas = pixels
-    # Pieces get a number of their own, so that pixels and areas can be added up per piece.
+    # Pieces get numbers of their own from 1, so that pixels and areas can be added up per piece.
     codes = np.searchsorted(np.unique(values[wanted]), values).astype(np.int32)
     pieces = list(_bounded(codes, wanted))
     known = {entry.value: entry for entry in raster.layer.legend}
-    labels = _labels(pieces, codes.shape)
+    labels = burnt([(piece, at) for at, (piece, _) in enumerate(pieces, 1)], wanted.shape, "int32")
     counts = np.bincount(labels[wanted], minlength=len(pieces) + 1)
     sums = np.bincount(labels[wanted], weights=areas[wanted], minlength=len(pieces) + 1)
     kinds = np.unique(values[wanted])
@@ -125,24 +125,13 @@ def _features(
 
 def _bounded(codes: NDArray[np.int32], wanted: NDArray[np.bool_]) -> list[tuple[Any, int]]:
     """Polygons in pixels with their codes, as many as a page can hold."""
-    pieces: list[tuple[Any, int]] = []
-    corners = 0
-    for piece, code in shapes(codes, mask=wanted, connectivity=4):
-        corners += sum(len(ring) for ring in piece["coordinates"])
-        if len(pieces) >= MAX_POLYGONS or corners > MAX_CORNERS:
-            raise Refused(
-                413,
-                f"The area holds more than {MAX_POLYGONS:,} polygons or {MAX_CORNERS:,} corners; choose a smaller one.",
-            )
-        pieces.append((shape(piece), int(code)))
-    return pieces
-
-
-def _labels(pieces: list[tuple[Any, int]], size: tuple[int, ...]) -> NDArray[np.int32]:
-    """The number of the piece, from 1, that each pixel belongs to."""
-    return np.asarray(
-        rasterize([(piece, at) for at, (piece, _) in enumerate(pieces, 1)], out_shape=size, dtype="int32")
-    )
+    pieces = outlined(codes, wanted, MAX_POLYGONS, MAX_CORNERS)
+    if pieces is None:
+        raise Refused(
+            413,
+            f"The area holds more than {MAX_POLYGONS:,} polygons or {MAX_CORNERS:,} corners; choose a smaller one.",
+        )
+    return [(shape(piece), code) for piece, code in pieces]
 
 
 def _geometry(piece: Any, found: Zone, change: Transformer | None) -> dict[str, Any]:

@@ -23,7 +23,8 @@ FORMATS = frozenset({"GTiff", "PNG", "JPEG", "JP2OpenJPEG"})
 
 A virtual raster may name any other file or address, whatever its suffix: it is never opened.
 """
-_OPENING = threading.Lock()  # opening changes the filters of warnings for a moment, which all threads share
+WARNING_FILTERS = threading.Lock()
+"""Held by whoever changes the filters of warnings for a moment (opening a raster does): all threads share them."""
 
 Key = tuple[str, str, int | None]
 
@@ -125,5 +126,5 @@ def open_raster(path: Path, overview: int | None = None) -> DatasetReader:
     if guard.driver_of(path) not in FORMATS:
         raise RasterioIOError(f"it is of none of the formats {', '.join(sorted(FORMATS))}")
     # No address is ever fetched, whatever a file beside the raster may ask for.
-    with _OPENING, rasterio.Env(CPL_VSIL_CURL_ALLOWED_EXTENSIONS="{none}", GDAL_HTTP_MAX_RETRY="0"):
+    with WARNING_FILTERS, rasterio.Env(CPL_VSIL_CURL_ALLOWED_EXTENSIONS="{none}", GDAL_HTTP_MAX_RETRY="0"):
         return guard.open_raster(path, overview_level=overview)

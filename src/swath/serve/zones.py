@@ -14,7 +14,6 @@ from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from pyproj import CRS as ProjectedCRS
 from pyproj import Transformer
-from rasterio.features import rasterize
 from rasterio.io import DatasetReader
 from rasterio.transform import Affine
 from rasterio.warp import transform_bounds
@@ -23,6 +22,7 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from swath.errors import ContractError
 from swath.grids import cell_area_m2, gsd_m
+from swath.serve.burn import burnt
 from swath.serve.places import Refused
 from swath.serve.tiles import RasterLayer
 
@@ -129,12 +129,7 @@ def blocks(zone: Zone) -> Iterator[Block]:
     with zone.raster.open(zone.overview) as source:
         for window in _windows(source.block_shapes[0], zone):
             grid = _part(zone.box, window)
-            inside = rasterize(
-                [(polygon, 1) for polygon in zone.shape],
-                out_shape=grid.shape.yx,
-                transform=grid.affine,
-                dtype="uint8",
-            ).astype(bool)
+            inside = burnt([(polygon, 1) for polygon in zone.shape], grid.shape.yx, "uint8", grid.affine).astype(bool)
             if not inside.any():
                 continue
             numbers = source.read(list(zone.raster.indexes), window=window, masked=True)
