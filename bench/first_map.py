@@ -31,7 +31,6 @@ from scipy import stats
 
 from predict import peak_mb
 from swath import chips, cubes, verbs
-from swath.judge import Timer
 from swath.predict import predict_scene
 from swath.sources.published import sen1floods11
 from swath.sources.published.sen1floods11 import LEGEND
@@ -107,11 +106,11 @@ def own_turn(options: argparse.Namespace) -> None:
     row = {"nan_out": int(hole.sum()), "nan_classes": []}
     row["changed_outside"] = int((labelled["hole"] != labelled["whole"])[~hole].sum())
     if options.clock:
-        timer, began = Timer(), time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         large = cubes.to_physical(verbs.as_cube(verbs.open(files["large"])))
         predict_scene(map_with, large, options.turn / "large_map.tif", tile=128, overlap=32, progress=False)
-        row |= {"scene_s": time.perf_counter() - began, "peak_rss_mb": peak_mb()}
-        del timer
+        row |= {"scene_s": time.perf_counter() - began, "scene_cpu_s": time.process_time() - busy}
+        row |= {"peak_rss_mb": peak_mb()}
     print(json.dumps({"contender": options.contender, "seed": options.seed, **row}))
 
 
@@ -166,7 +165,9 @@ def table(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
         installed = "" if contender in OWN else f"{install_seconds(contender, options.peers):.0f} s"
         first = mine[0]
         print(
-            f"{contender:14s} install {installed:6s} scene {first['scene_s']:6.1f} s  {first['peak_rss_mb']:6.0f} MiB  "
+            f"{contender:14s} install {installed:6s} scene {first['scene_s']:6.1f} s  "
+            f"processor {first['scene_cpu_s']:6.1f} s  "
+            f"{first['peak_rss_mb']:6.0f} MiB  "
             f"mIoU {values.mean():.1f} +- {half:.1f} ({len(values)} seeds)  100 NaN in: {first['nan_out']} out, "
             f"as class {first['nan_classes']}, {first['changed_outside']} changed outside"
         )

@@ -139,10 +139,16 @@ def peak_mb() -> float:
 
 def scene(model: str, source: Path, folder: Path) -> dict[str, Any]:
     """Our own turn at a job."""
-    predictor, before, began = Model(model), peak_mb(), time.perf_counter()
+    predictor, before, began, busy = Model(model), peak_mb(), time.perf_counter(), time.process_time()
     report = predict_scene(predictor, opened(source), folder / "map.tif", progress=False)
-    wall = time.perf_counter() - began
-    row = {"wall_s": wall, "model_s": report.model_s, "peak_rss_mb": peak_mb(), "over_imports_mb": peak_mb() - before}
+    wall, busy = time.perf_counter() - began, time.process_time() - busy
+    row = {
+        "wall_s": wall,
+        "cpu_s": busy,
+        "model_s": report.model_s,
+        "peak_rss_mb": peak_mb(),
+        "over_imports_mb": peak_mb() - before,
+    }
     return {**row, "tiles": report.tiles, "recompute": report.recompute, "block": report.block}
 
 
@@ -202,7 +208,9 @@ def table(rows: list[Mapping[str, Any]]) -> None:
         for name, row in race.items():
             outside = (row["wall_s"] - row["model_s"]) / (own["wall_s"] - own["model_s"])
             wall, memory = row["wall_s"] / own["wall_s"], row["over_imports_mb"] / own["over_imports_mb"]
-            print(f"  {name:10s} wall x{wall:.2f}  outside x{outside:.2f}  memory over imports x{memory:.1f}")
+            busy = row["cpu_s"] / own["cpu_s"]
+            print(f"  {name:10s} wall x{wall:.2f}  processor x{busy:.2f}  outside x{outside:.2f}", end="")
+            print(f"  memory over imports x{memory:.1f}")
 
 
 def race(options: argparse.Namespace) -> None:

@@ -67,7 +67,7 @@ def read(path: Path) -> tuple[Tensor, dict[str, object]]:
 
 
 def scene(infer: Callable[[Timed, Tensor], Tensor], name: str, source: Path, target: Path) -> dict[str, object]:
-    model, before, began = Timed(name), peak_mb(), time.perf_counter()
+    model, before, began, busy = Timed(name), peak_mb(), time.perf_counter(), time.process_time()
     image, profile = read(source)
     probability = infer(model, image).softmax(dim=1)
     labels = probability.argmax(dim=1).to(torch.uint8).numpy()
@@ -75,8 +75,9 @@ def scene(infer: Callable[[Timed, Tensor], Tensor], name: str, source: Path, tar
     size = {"height": labels.shape[1], "width": labels.shape[2], "count": 1, "dtype": "uint8", "nodata": 255}
     with rasterio.open(target, "w", **layout, **size, **profile) as dataset:
         dataset.write(labels)
-    wall = time.perf_counter() - began
-    return {"wall_s": wall, "model_s": model.seconds, "peak_rss_mb": peak_mb(), "over_imports_mb": peak_mb() - before}
+    wall, busy = time.perf_counter() - began, time.process_time() - busy
+    row = {"wall_s": wall, "cpu_s": busy, "model_s": model.seconds}
+    return {**row, "peak_rss_mb": peak_mb(), "over_imports_mb": peak_mb() - before}
 
 
 def probes(infer: Callable[[Timed, Tensor], Tensor], source: Path) -> dict[str, object]:
