@@ -132,12 +132,12 @@ class Window:
     @property
     def y(self) -> NDArray[np.float64]:
         """Northings of the pixel centres [m] ``(H,)``."""
-        return -(self.row + np.arange(self.height) + 0.5) * float(self.gsd)
+        return np.asarray(-(self.rows + 0.5) * float(self.gsd), np.float64)
 
     @property
     def x(self) -> NDArray[np.float64]:
         """Eastings of the pixel centres [m] ``(W,)``."""
-        return (self.column + np.arange(self.width) + 0.5) * float(self.gsd)
+        return np.asarray((self.columns + 0.5) * float(self.gsd), np.float64)
 
     @property
     def rows(self) -> NDArray[np.int64]:

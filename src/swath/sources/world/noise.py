@@ -73,9 +73,14 @@ def smooth(key: int, y: ArrayLike, x: ArrayLike, spacing: float) -> NDArray[np.f
         np.arange(low_column, int(first_column.max()) + 4)[None, :],
     )
     at_row, at_column = first_row - low_row, first_column - low_column
-    along = sum(weights_x[:, step] * lattice[:, at_column + step] for step in range(4))
-    field = sum(weights_y[:, step, None] * along[at_row + step] for step in range(4))
-    return np.asarray(field / _AXIS_VARIANCE)
+    along = np.zeros((lattice.shape[0], first_column.size))
+    for step in range(4):
+        along += weights_x[:, step] * lattice[:, at_column + step]
+    field = np.zeros((first_row.size, first_column.size))
+    for step in range(4):
+        field += weights_y[:, step, None] * along[at_row + step]
+    field /= _AXIS_VARIANCE
+    return field
 
 
 def smooth_at(key: int, y: ArrayLike, x: ArrayLike, spacing: float) -> NDArray[np.float64]:
