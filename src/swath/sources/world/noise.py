@@ -36,7 +36,9 @@ def bits(key: int, rows: ArrayLike, columns: ArrayLike) -> NDArray[np.uint64]:
         uint64 of the broadcast shape.
     """
     with np.errstate(over="ignore"):
-        state = _mixed(np.asarray(rows, np.int64).view(np.uint64) + np.uint64(key & _MASK))
+        # The key is mixed on its own first: added to the rows as it is, the next key would be the next row.
+        state = _mixed(np.uint64(key & _MASK))
+        state = _mixed(state + np.asarray(rows, np.int64).view(np.uint64))
         return _mixed(state + np.asarray(columns, np.int64).view(np.uint64))
 
 
@@ -120,7 +122,7 @@ def fractal(
     return np.asarray(total / np.sqrt(power))
 
 
-def _mixed(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def _mixed(state: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
     state = state + _GOLDEN
     state = (state ^ (state >> np.uint64(30))) * _FIRST
     state = (state ^ (state >> np.uint64(27))) * _SECOND
