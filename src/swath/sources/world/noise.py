@@ -5,7 +5,7 @@ together without seams. All sums run in a fixed order over a fixed number of ter
 matrix product may add in another order for another shape of window.
 
 The hash is the finaliser of SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"),
-applied to the key, the row and the column in turn.
+applied to the key, the row and the column in turn; so keys that follow each other give independent fields.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def smooth(key: int, y: ArrayLike, x: ArrayLike, spacing: float) -> NDArray[np.f
     Returns:
         float64 ``(H, W)``, mean 0, variance 1 (both over the whole field).
     """
-    first_row, weights_y = _weights(np.atleast_1d(np.asarray(y, np.float64)), spacing)
-    first_column, weights_x = _weights(np.atleast_1d(np.asarray(x, np.float64)), spacing)
+    first_row, weights_y = spline_weights(np.atleast_1d(np.asarray(y, np.float64)), spacing)
+    first_column, weights_x = spline_weights(np.atleast_1d(np.asarray(x, np.float64)), spacing)
     if first_row.size == 0 or first_column.size == 0:
         return np.zeros((first_row.size, first_column.size))
     low_row, low_column = int(first_row.min()), int(first_column.min())
@@ -74,22 +74,42 @@ def smooth(key: int, y: ArrayLike, x: ArrayLike, spacing: float) -> NDArray[np.f
         np.arange(low_row, int(first_row.max()) + 4)[:, None],
         np.arange(low_column, int(first_column.max()) + 4)[None, :],
     )
-    at_row, at_column = first_row - low_row, first_column - low_column
+    field = spline(lattice, (first_row - low_row, weights_y), (first_column - low_column, weights_x))
+    field /= _AXIS_VARIANCE
+    return field
+
+
+def spline(
+    lattice: NDArray[np.float64],
+    rows: tuple[NDArray[np.int64], NDArray[np.float64]],
+    columns: tuple[NDArray[np.int64], NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """Cubic B-splines over a lattice, on a mesh; twice differentiable, and within the range of the lattice.
+
+    Args:
+        lattice: numbers ``(h, w)``.
+        rows: first of four lattice rows for each row of the mesh ``(H,)`` and their weights ``(H, 4)``, as
+            ``spline_weights`` gives them, counted from the first row of the lattice.
+        columns: the same for the columns.
+
+    Returns:
+        float64 ``(H, W)``.
+    """
+    (first_row, weights_y), (first_column, weights_x) = rows, columns
     along = np.zeros((lattice.shape[0], first_column.size))
     for step in range(4):
-        along += weights_x[:, step] * lattice[:, at_column + step]
+        along += weights_x[:, step] * lattice[:, first_column + step]
     field = np.zeros((first_row.size, first_column.size))
     for step in range(4):
-        field += weights_y[:, step, None] * along[at_row + step]
-    field /= _AXIS_VARIANCE
+        field += weights_y[:, step, None] * along[first_row + step]
     return field
 
 
 def smooth_at(key: int, y: ArrayLike, x: ArrayLike, spacing: float) -> NDArray[np.float64]:
     """The field of ``smooth`` at scattered places: ``y`` and ``x`` broadcast; float64 of the broadcast shape."""
     places_y, places_x = np.broadcast_arrays(np.asarray(y, np.float64), np.asarray(x, np.float64))
-    first_row, weights_y = _weights(places_y, spacing)
-    first_column, weights_x = _weights(places_x, spacing)
+    first_row, weights_y = spline_weights(places_y, spacing)
+    first_column, weights_x = spline_weights(places_x, spacing)
     field = np.zeros(places_y.shape)
     for row in range(4):
         along = np.zeros(places_y.shape)
@@ -97,6 +117,30 @@ def smooth_at(key: int, y: ArrayLike, x: ArrayLike, spacing: float) -> NDArray[n
             along = along + weights_x[..., column] * normal(key, first_row + row, first_column + column)
         field = field + weights_y[..., row] * along
     return field / _AXIS_VARIANCE
+
+
+def smooth_in_space(key: int, points: NDArray[np.float64], spacing: float) -> NDArray[np.float64]:
+    """A field in space, for places on a sphere: it has neither poles nor a seam.
+
+    Args:
+        key: of the field.
+        points: coordinates ``(3, ...)``, in any unit, within half a million spacings of the centre.
+        spacing: distance of the lattice, in the same unit.
+
+    Returns:
+        float64 ``(...)``, mean 0, variance 1.
+    """
+    (first_z, weights_z), (first_y, weights_y), (first_x, weights_x) = (
+        spline_weights(np.asarray(part, np.float64), spacing) for part in points
+    )
+    field = np.zeros(first_z.shape)
+    for layer in range(4):
+        for row in range(4):
+            weight = weights_z[..., layer] * weights_y[..., row]
+            rows = ((first_z + layer) << 20) + first_y + row
+            for column in range(4):
+                field += weight * weights_x[..., column] * normal(key, rows, first_x + column)
+    return field / _AXIS_VARIANCE**1.5
 
 
 def fractal(
@@ -122,15 +166,8 @@ def fractal(
     return np.asarray(total / np.sqrt(power))
 
 
-def _mixed(state: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
-    state = state + _GOLDEN
-    state = (state ^ (state >> np.uint64(30))) * _FIRST
-    state = (state ^ (state >> np.uint64(27))) * _SECOND
-    return np.asarray(state ^ (state >> np.uint64(31)))
-
-
-def _weights(places: NDArray[np.float64], spacing: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """First of four lattice points around each place ``(...)`` and the weights of a cubic B-spline ``(..., 4)``."""
+def spline_weights(places: NDArray[np.float64], spacing: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """First of four lattice points around each place ``(...)`` and their cubic B-spline weights ``(..., 4)``."""
     scaled = places / spacing
     whole = np.floor(scaled)
     t = scaled - whole
@@ -139,3 +176,10 @@ def _weights(places: NDArray[np.float64], spacing: float) -> tuple[NDArray[np.in
         axis=-1,
     )
     return whole.astype(np.int64) - 1, weights / 6.0
+
+
+def _mixed(state: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
+    state = state + _GOLDEN
+    state = (state ^ (state >> np.uint64(30))) * _FIRST
+    state = (state ^ (state >> np.uint64(27))) * _SECOND
+    return np.asarray(state ^ (state >> np.uint64(31)))
