@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 from swath.errors import ConfigError, InputError
 from swath.metrics import scores
 from swath.metrics.arrays import as_numpy, same_shape, usable
-from swath.metrics.scores import Absent, Values
+from swath.metrics.counting import OutsideError, count_pairs
+from swath.metrics.outcome import Outcome
+from swath.metrics.scores import Absent, Values, summary
 from swath.types import IGNORE
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+LARGE_UNIT = 1 << 12
+"""Pixels per unit from which on units are counted one by one instead of all in one index."""
 
 
 class ConfusionMatrix:
@@ -46,20 +51,21 @@ class ConfusionMatrix:
         truth: NDArray[Any] | Tensor,
         prediction: NDArray[Any] | Tensor,
         valid: NDArray[Any] | Tensor | None = None,
+        threads: int | None = None,
     ) -> None:
-        """Count one batch.
+        """Count one batch; uint8 labels are the fastest and are not copied.
 
         Args:
             truth: integer labels of any shape; ``IGNORE`` (-100) is left out.
             prediction: integer labels of the same shape; what stands under the mask has no effect.
             valid: bool, broadcastable to ``truth``; True where both may be used.
+            threads: at most so many; by default one for small arrays and one per core from 4 megapixels on.
 
         Raises:
-            InputError: shapes differ, labels are not integers, or a used label lies outside the classes.
+            InputError: shapes differ, labels are not integers, or a used label lies outside the classes; the counts
+                then stay as they were.
         """
-        true, predicted, _ = _used(truth, prediction, valid, self.classes)
-        size = len(self.classes)
-        self.counts += np.bincount(true * size + predicted, minlength=size * size).reshape(size, size)
+        self.counts += _counted(truth, prediction, valid, self.classes, threads)
 
     def __add__(self, other: ConfusionMatrix) -> ConfusionMatrix:
         if self.classes != other.classes:
@@ -126,6 +132,10 @@ class ConfusionMatrix:
         """Mean F1; see ``scores.macro`` for ``absent``."""
         return float(scores.mean_f1(self.counts, absent))
 
+    def compute(self, absent: Absent = "skip", background: int | None = None) -> dict[str, Outcome]:
+        """All pooled scores over classes, with the number of classes behind each mean (see ``summary``)."""
+        return summary(self.counts, absent, background)
+
 
 def confusion_per_unit(
     truth: NDArray[Any] | Tensor,
@@ -153,9 +163,14 @@ def confusion_per_unit(
         raise InputError(
             "The labels are a single number", expected="units along the first axis", remedy="add an axis of length 1"
         )
-    true, predicted, position = _used(truth, prediction, valid, names)
     units, size = array.shape[0], len(names)
     per_unit = max(int(np.prod(array.shape[1:])), 1)
+    if units and per_unit >= LARGE_UNIT:
+        predicted_units, masks = as_numpy(prediction), usable(valid, array.shape, "truth")
+        same_shape(array, predicted_units, ("truth", "prediction"))
+        parts = zip(array, predicted_units, masks, strict=True)
+        return np.stack([_counted(*part, names) for part in parts])
+    true, predicted, position = _used(truth, prediction, valid, names)
     index = (position // per_unit * size + true) * size + predicted
     return np.bincount(index, minlength=units * size * size).reshape(units, size, size)
 
@@ -211,13 +226,8 @@ def _checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _used(
-    truth: NDArray[Any] | Tensor,
-    prediction: NDArray[Any] | Tensor,
-    valid: NDArray[Any] | Tensor | None,
-    classes: tuple[str, ...],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Truth, prediction and flat position of the values that count, each 1-D int64."""
+def _labels(truth: NDArray[Any] | Tensor, prediction: NDArray[Any] | Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both as arrays, after a check that they are integers of one shape."""
     true, predicted = as_numpy(truth), as_numpy(prediction)
     same_shape(true, predicted, ("truth", "prediction"))
     for name, labels in (("truth", true), ("prediction", predicted)):
@@ -227,6 +237,36 @@ def _used(
                 expected="integer labels",
                 remedy="take the arg max of probabilities, or map classes to integers, first",
             )
+    return true, predicted
+
+
+def _counted(
+    truth: NDArray[Any] | Tensor,
+    prediction: NDArray[Any] | Tensor,
+    valid: NDArray[Any] | Tensor | None,
+    classes: tuple[str, ...],
+    threads: int | None = None,
+) -> NDArray[np.int64]:
+    """Counts ``(K, K)`` of one batch."""
+    true, predicted = _labels(truth, prediction)
+    mask = None if valid is None else usable(valid, true.shape, "truth")
+    if not true.size:
+        return np.zeros((len(classes), len(classes)), np.int64)
+    try:
+        return count_pairs(true, predicted, mask, len(classes), threads)
+    except OutsideError:
+        _used(true, predicted, mask, classes)  # slower, and says which labels
+        raise
+
+
+def _used(
+    truth: NDArray[Any] | Tensor,
+    prediction: NDArray[Any] | Tensor,
+    valid: NDArray[Any] | Tensor | None,
+    classes: tuple[str, ...],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Truth, prediction and flat position of the values that count, each 1-D int64."""
+    true, predicted = _labels(truth, prediction)
     position = np.flatnonzero(usable(valid, true.shape, "truth") & (true != IGNORE))
     kept = [labels.reshape(-1)[position].astype(np.int64) for labels in (true, predicted)]
     for name, labels in zip(("truth", "prediction"), kept, strict=True):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.errors import InputError
-from swath.metrics.arrays import as_numpy, same_shape, usable
+from swath.metrics.arrays import Vector, used_pairs
+from swath.metrics.outcome import Outcome, mean_of, undefined
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Vector = NDArray[np.float64]
+NAMES = ("mae", "rmse", "r2", "pearson", "bias", "mape")
 
 
 @dataclass
@@ -48,6 +49,7 @@ class Regression:
         observed: NDArray[Any] | Tensor,
         predicted: NDArray[Any] | Tensor,
         valid: NDArray[Any] | Tensor | None = None,
+        ids: Sequence[str] | None = None,
     ) -> None:
         """Add one batch.
 
@@ -55,16 +57,12 @@ class Regression:
             observed: numbers of any shape.
             predicted: numbers of the same shape and unit.
             valid: bool, broadcastable to ``observed``; what stands under the mask (also NaN) has no effect.
+            ids: names of the samples (first axis) for the error; their positions by default.
 
         Raises:
             InputError: shapes differ, or a used value is NaN or infinite (the first samples are named).
         """
-        truth, guess = as_numpy(observed), as_numpy(predicted)
-        same_shape(truth, guess, ("observed", "predicted"))
-        mask = usable(valid, truth.shape, "observed")
-        for name, values in (("observed", truth), ("predicted", guess)):
-            _check_finite(name, values, mask)
-        part = Regression._of(truth[mask].astype(np.float64), guess[mask].astype(np.float64))
+        part = Regression._of(*used_pairs(observed, predicted, valid, ids))
         self.__dict__.update((self + part).__dict__)
 
     @classmethod
@@ -139,7 +137,40 @@ class Regression:
 
     def scores(self) -> dict[str, float]:
         """All six scores by name."""
-        return {name: getattr(self, name)() for name in ("mae", "rmse", "r2", "pearson", "bias", "mape")}
+        return {name: getattr(self, name)() for name in NAMES}
+
+    def compute(self) -> dict[str, Outcome]:
+        """All six scores by name with their counts; ``mape`` says how many zero observations it skipped."""
+        spread = "the observations" if not self.squares_observed else "the predictions"
+        flat = f"{spread} have no spread" if self.count else "there are no valid values"
+        answers = {}
+        for name, value in self.scores().items():
+            skipped = self.mape_skipped if name == "mape" else 0
+            reason = f"{skipped} of {self.count} observations are 0" if skipped else ""
+            if np.isnan(value):
+                answers[name] = undefined(reason or flat, count=self.count - skipped, skipped=skipped)
+            else:
+                answers[name] = Outcome(value, self.count - skipped, skipped, reason)
+        return answers
+
+
+def compute_folds(folds: Mapping[str, Regression]) -> dict[str, Outcome]:
+    """Every score twice: pooled over all folds (``rmse``) and as the mean of the folds' scores (``rmse_folds``).
+
+    The two differ: pooled r2 is about one mean, the mean of folds about one mean per fold, and a fold weighs the same
+    whatever its size. Folds in which a score is undefined are left out of its mean and counted.
+
+    Args:
+        folds: accumulated errors by name of the fold.
+    """
+    pooled = Regression()
+    for part in folds.values():
+        pooled = pooled + part
+    answers = pooled.compute()
+    for name in NAMES:
+        values = [part.scores()[name] for part in folds.values()]
+        answers[f"{name}_folds"] = mean_of(values, "folds", f"leave {name} undefined")
+    return answers
 
 
 def _centred(values: Vector) -> tuple[float, Vector]:
@@ -151,15 +182,3 @@ def _centred(values: Vector) -> tuple[float, Vector]:
 
 def _ratio(top: float, bottom: float) -> float:
     return float(top / bottom) if bottom else float("nan")
-
-
-def _check_finite(name: str, values: NDArray[Any], mask: NDArray[np.bool_]) -> None:
-    broken = mask & ~np.isfinite(values)
-    if not broken.any():
-        return
-    where = sorted({int(index[0]) if broken.ndim else 0 for index in np.argwhere(broken)[:1000]})[:5]
-    raise InputError(
-        f"'{name}' holds {int(broken.sum())} NaN or infinite values where valid, first in samples {where}",
-        expected="finite numbers wherever they are used",
-        remedy="mark missing observations in 'valid'; for predictions check the model",
-    )

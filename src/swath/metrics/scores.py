@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import ConfigError, nearest
+from swath.metrics.outcome import Outcome, quotient, undefined
 
 Counts = NDArray[Any]
 Values = NDArray[np.float64]
@@ -91,17 +92,23 @@ def classes_present(counts: Counts) -> NDArray[np.int64]:
     return number
 
 
-def macro(per_class: Values, counts: Counts, absent: Absent = "skip") -> Values:
+def macro(per_class: Values, counts: Counts, absent: Absent = "skip", background: int | None = None) -> Values:
     """Mean over classes of a per-class score ``(..., K)``. Shape ``(...)``.
 
     A class in truth or prediction always counts; where its score is undefined (precision of a class never predicted)
-    it counts as 0, so that silence is not rewarded. A class in neither follows ``absent``. NaN when no class is left.
+    it counts as 0, so that silence is not rewarded. A class in neither follows ``absent``: ``skip`` leaves it out,
+    ``zero`` counts it as 0. With ``background`` that class is left out of the mean (``no_bg``), while its pixels still
+    count as errors of the others. NaN when no class is left.
 
     Raises:
-        ConfigError: unknown policy.
+        ConfigError: unknown policy, or a background outside the classes.
     """
     _, truth, predicted = _parts(counts)
     present = (truth + predicted) > 0
+    _check_background(background, present.shape[-1])
+    if background is not None:
+        present = np.delete(present, background, axis=-1)
+        per_class = np.delete(per_class, background, axis=-1)
     total = np.where(present, np.nan_to_num(per_class, nan=0.0), 0.0).sum(axis=-1)
     number = present.sum(axis=-1).astype(np.float64)
     if absent == "skip":
@@ -115,11 +122,57 @@ def macro(per_class: Values, counts: Counts, absent: Absent = "skip") -> Values:
     )
 
 
-def miou(counts: Counts, absent: Absent = "skip") -> Values:
-    """Mean intersection over union over classes, background included. Shape ``(...)``."""
-    return macro(iou(counts), counts, absent)
+def miou(counts: Counts, absent: Absent = "skip", background: int | None = None) -> Values:
+    """Mean intersection over union over classes, background included unless it is named. Shape ``(...)``."""
+    return macro(iou(counts), counts, absent, background)
 
 
-def mean_f1(counts: Counts, absent: Absent = "skip") -> Values:
+def mean_f1(counts: Counts, absent: Absent = "skip", background: int | None = None) -> Values:
     """Mean F1 over classes. Shape ``(...)``."""
-    return macro(f1(counts), counts, absent)
+    return macro(f1(counts), counts, absent, background)
+
+
+def summary(counts: NDArray[Any], absent: Absent = "skip", background: int | None = None) -> dict[str, Outcome]:
+    """All scores of one matrix ``(K, K)`` by key, each with its evidence.
+
+    ``oa``, ``kappa`` rest on values; ``balanced_accuracy``, ``precision``, ``recall``, ``f1``, ``miou`` are means over
+    classes and say over how many. With ``background`` the four last get the suffix ``_no_bg``.
+
+    Raises:
+        ConfigError: as ``macro``.
+    """
+    _, truth, predicted = _parts(counts)
+    total = int(np.sum(counts))
+    nothing = "there are no valid values"
+    outcomes = {"oa": quotient(np.trace(counts), total, total, nothing)}
+    agreement = float(kappa(counts))
+    if np.isnan(agreement):
+        why = nothing if not total else "truth and prediction hold one and the same class, chance agreement is 1"
+        outcomes["kappa"] = undefined(why, count=total)
+    else:
+        outcomes["kappa"] = Outcome(agreement, total)
+    occurring = int((truth > 0).sum())
+    missing = len(truth) - occurring
+    why = f"{missing} of {len(truth)} classes are not in the truth" if missing else ""
+    mean_recall = float(balanced_accuracy(counts))
+    outcomes["balanced_accuracy"] = Outcome(mean_recall, occurring, missing, why if total else nothing)
+    present = np.ones(len(truth), np.bool_) if absent == "zero" else (truth + predicted) > 0
+    _check_background(background, len(truth))
+    if background is not None:
+        present = np.delete(present, background)
+    kept, left = int(present.sum()), int((~present).sum())
+    why = f"{left} of {kept + left} classes are in neither truth nor prediction" if left else ""
+    suffix = "" if background is None else "_no_bg"
+    for key, score in (("precision", precision), ("recall", recall), ("f1", f1), ("miou", iou)):
+        value = float(macro(score(counts), counts, absent, background))
+        outcomes[key + suffix] = Outcome(value, kept, left, why if total else nothing)
+    return outcomes
+
+
+def _check_background(background: int | None, size: int) -> None:
+    if background is not None and not 0 <= background < size:
+        raise ConfigError(
+            f"The background is class {background} of {size}",
+            expected=f"a class number from 0 to {size - 1}, or None to keep all",
+            remedy="give the position of the background in the class names",
+        )

@@ -1,0 +1,131 @@
+"""Counting pairs of labels fast: the loop behind every confusion matrix.
+
+Truth and prediction become one small integer per pixel, ``truth * K + prediction``. Up to 15 classes that integer fits
+into a byte, and two neighbouring bytes are read as one 16-bit number: a histogram of those counts two pixels per step,
+and its two margins add up to the counts of single pixels. Labels stay in their own dtype until a block of them lies in
+the cache, so that uint8 maps are never copied. NumPy lets go of the interpreter lock in these loops; large arrays are
+split over threads, and sums of integers do not depend on the split.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.types import IGNORE
+
+BLOCK = 1 << 19
+"""Pixels counted at a time: the 64-bit indices of half as many pairs are 2 MB and stay in the cache."""
+SPLIT = 1 << 22
+"""Pixels from which on threads pay."""
+PAIRS_PAY = 1 << 17
+"""Pixels from which on counting pairs pays for its 65,536 cells."""
+BYTE_CLASSES, WORD_CLASSES = 15, 255
+"""Largest K for which K * K numbers and one for unused pixels fit into 8 and into 16 bits."""
+
+
+Flat = tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_] | None]
+
+
+class OutsideError(Exception):
+    """A used label lies outside the classes; the caller knows the names and says so."""
+
+
+def count_pairs(
+    truth: NDArray[Any],
+    prediction: NDArray[Any],
+    valid: NDArray[np.bool_] | None,
+    size: int,
+    threads: int | None = None,
+) -> NDArray[np.int64]:
+    """Counts ``(K, K)`` of truth against prediction over the used pixels.
+
+    Args:
+        truth: integer or bool labels of any shape; ``IGNORE`` is not used.
+        prediction: labels of the same shape.
+        valid: bool of the same shape, True where used, or None for all.
+        size: number of classes K.
+        threads: at most so many; by default the cores this process may use, and one for small arrays.
+
+    Raises:
+        OutsideError: a used label is below 0, or K or above.
+    """
+    flat = (_flat(truth), _flat(prediction), None if valid is None else _flat(valid))
+    total = truth.size
+    workers = _cores() if threads is None and total >= SPLIT else max(threads or 1, 1)
+    edges = np.linspace(0, total, workers + 1).astype(np.int64) // 2 * 2
+    edges[-1] = total
+    spans = [(start, stop) for start, stop in pairwise(edges.tolist()) if stop > start]
+    if len(spans) < 2:
+        return _count_span(flat, (0, total), size)
+    with ThreadPoolExecutor(len(spans)) as pool:
+        parts = list(pool.map(lambda span: _count_span(flat, span, size), spans))
+    return np.sum(parts, axis=0, dtype=np.int64)
+
+
+def _count_span(flat: Flat, span: tuple[int, int], size: int) -> NDArray[np.int64]:
+    """Counts of the pixels from the first to before the second position of the span."""
+    true, predicted, valid = flat
+    block, spare = _histogram(size)
+    for start in range(span[0], span[1], BLOCK):
+        part = slice(start, min(start + BLOCK, span[1]))
+        index = _index(true[part], predicted[part], None if valid is None else valid[part], size)
+        if block.ndim == 1:
+            block += np.bincount(index, minlength=block.size)
+            continue
+        paired = index.size // 2 * 2 if index.size >= PAIRS_PAY else 0
+        if paired:
+            block += np.bincount(index[:paired].view(np.uint16), minlength=block.size).reshape(block.shape)
+        spare += np.bincount(index[paired:], minlength=256)
+    counts = block if block.ndim == 1 else block.sum(axis=0) + block.sum(axis=1) + spare
+    return counts[: size * size].reshape(size, size)
+
+
+def _histogram(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Empty counts of pairs of bytes ``(256, 256)`` or of larger numbers ``(n,)``, and of a byte left over."""
+    if size <= BYTE_CLASSES:
+        return np.zeros((256, 256), np.int64), np.zeros(256, np.int64)
+    cells = 1 << 16 if size <= WORD_CLASSES else size * size + 1
+    return np.zeros(cells, np.int64), np.zeros(0, np.int64)
+
+
+def _index(
+    true: NDArray[Any], predicted: NDArray[Any], valid: NDArray[np.bool_] | None, size: int
+) -> NDArray[np.integer]:
+    """``truth * K + prediction`` per pixel, the largest number of the dtype (or K * K) where a pixel is not used."""
+    used = valid
+    if true.dtype.kind == "i":
+        known = true != true.dtype.type(IGNORE)
+        used = known if used is None else known & used
+    if used is not None and not used.all():
+        true, predicted = true * used, predicted * used  # what stands under the mask may be any number
+    else:
+        used = None
+    for labels in (true, predicted):
+        if labels.size and (labels.max() >= size or (labels.dtype.kind == "i" and labels.min() < 0)):
+            raise OutsideError
+    if size > WORD_CLASSES:
+        wide = true.astype(np.int64) * size + predicted.astype(np.int64)
+        return wide if used is None else np.where(used, wide, size * size)
+    small = np.uint8 if size <= BYTE_CLASSES else np.uint16
+    index: NDArray[np.integer] = np.multiply(true.astype(small, copy=False), small(size))
+    index += predicted.astype(small, copy=False)
+    if used is not None:
+        index |= np.subtract(used, 1, dtype=small)  # 0 where used, all bits where not
+    return index
+
+
+def _flat(values: NDArray[Any]) -> NDArray[Any]:
+    """One axis, no copy if the values lie in one piece; bool as bytes where it is a label."""
+    return np.ascontiguousarray(values).reshape(-1)
+
+
+def _cores() -> int:
+    """Cores that this process may use, at most 8: beyond that the memory is the limit."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(allowed, 8)
