@@ -80,8 +80,10 @@ class Ssim:
 
     With means, variances and covariance in an 11 x 11 Gaussian window of standard deviation 1.5, C1 = (0.01 R)^2 and
     C2 = (0.03 R)^2: (2 mu_x mu_y + C1) (2 cov + C2) / ((mu_x^2 + mu_y^2 + C1) (var_x + var_y + C2)), averaged over
-    bands and over pixels whose whole window lies inside the frame and is valid (Wang et al. 2004, IEEE TIP 13,
-    600-612). A frame without such a pixel is left out and counted. Parts add up; the order has no effect.
+    bands and over pixels whose whole window is valid (Wang et al. 2004, IEEE TIP 13, 600-612). Beyond its border a
+    frame is continued by reflection, as torchmetrics does and therefore the compression papers; the original leaves the
+    border out, which gives other numbers for small frames. A frame without a complete valid window is left out and
+    counted. Parts add up; the order has no effect.
 
     Args:
         data_range: R, as for ``Psnr``.
@@ -247,13 +249,13 @@ def _similarity(
     steps = np.arange(-RADIUS, RADIUS + 1)
     weights = np.exp(-0.5 * (steps / DEVIATION) ** 2)
     weights /= weights.sum()
-    inner = (slice(None), slice(RADIUS, -RADIUS), slice(RADIUS, -RADIUS))
 
     def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        across = ndimage.correlate1d(values, weights, axis=2, mode="constant")
-        return np.asarray(ndimage.correlate1d(across, weights, axis=1, mode="constant")[inner])
+        across = ndimage.correlate1d(values, weights, axis=2, mode="mirror")
+        return np.asarray(ndimage.correlate1d(across, weights, axis=1, mode="mirror"))
 
-    whole = ndimage.minimum_filter(mask.astype(np.uint8), size=(1, 2 * RADIUS + 1, 2 * RADIUS + 1))[inner] > 0
+    window = (1, 2 * RADIUS + 1, 2 * RADIUS + 1)
+    whole = ndimage.minimum_filter(mask.astype(np.uint8), size=window, mode="mirror") > 0
     if not whole.any():
         return math.nan
     x, y = np.where(mask, first, 0.0), np.where(mask, second, 0.0)

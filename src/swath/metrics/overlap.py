@@ -108,7 +108,8 @@ def mask_iou(first: NDArray[Any], second: NDArray[Any], crowd: NDArray[np.bool_]
             expected="bool masks (n, y, x) and (m, y, x) of one size",
             remedy="compare probabilities with 0.5 first",
         )
-    flat, other = one.reshape(len(one), -1).astype(np.float64), two.reshape(len(two), -1).astype(np.float64)
+    pixels = one.shape[1] * one.shape[2]
+    flat, other = (part.reshape(len(part), pixels).astype(np.float64) for part in (one, two))
     return _shares(flat @ other.T, flat.sum(axis=1), other.sum(axis=1), crowd)
 
 
