@@ -89,6 +89,13 @@ class Knots:
     lon: Array
     lat: Array
 
+    @property
+    def mesh(self) -> tuple[Array, Array]:
+        """Northings and eastings of the knots [m] ``(h,)``, ``(w,)``."""
+        rows, columns = _places(self.window)
+        height, width = self.lon.shape
+        return -(rows[2] + np.arange(height)) * KNOT, (columns[2] + np.arange(width)) * KNOT
+
     def spread(self, values: Array) -> Array:
         """Values at the knots ``(..., h, w)`` joined smoothly over the window ``(..., H, W)``, float64."""
         rows, columns = _places(self.window)

@@ -1,0 +1,175 @@
+"""The ground before water shaped it: the relief of the base with fractal detail, the coast and the large lakes.
+
+Detail is octaves of smooth noise from 4 km down, each half as wide and ``2 ** -HURST`` times as strong (fractional
+Brownian motion, Mandelbrot and Van Ness 1968); how strong follows the roughness of the base, as real relief does:
+within blocks of 11 km in New Zealand, the standard deviation is about 0.8 of the difference between blocks. Mountains
+have ridges, and valley floors are smoother than what stands above them. On coarser pixels the octaves that do not fit
+are left out, so that the ground on 250 m is that on 10 m without its finest part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.sources.world import noise
+from swath.sources.world.earth.base import knots
+from swath.sources.world.frame import PIXEL, Window
+
+if TYPE_CHECKING:
+    from swath.sources.world.earth.earth import Earth
+
+Array = NDArray[np.float64]
+
+HURST = 0.72
+WIDEST = 4000.0
+"""Metres between the lattice points of the first octave; larger forms come from the base."""
+OCTAVES = 8
+_RIDGED = (1, 2)  # octaves that turn into ridges in mountains
+_FLOOR, _GAIN = 9.0, 0.8  # detail of flat land [m], in the middle; and per roughness of the base
+_SHORE = 0.10  # of the land share: width of the strip in which the ground comes down to the sea
+_SEA, _LAND, _LAKE = 0, 1, 2
+_BAYS = 8000.0  # metres between the lattice points of the largest bays
+_PLAINS = 60_000.0  # metres between the lattice points of how hilly the plains are
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The ground over a window, each ``(H, W)``.
+
+    Args:
+        height: above sea level [m]; of the water where there is sea or a large lake.
+        water: 0 sea, 1 land, 2 a large lake that the base knows.
+        strength: standard deviation of the detail [m].
+        runoff: depth of water that runs off in a year [m].
+        lakes: share of the depressions that hold lakes, 0 to 1.
+    """
+
+    height: Array
+    water: NDArray[np.uint8]
+    strength: Array
+    runoff: Array
+    lakes: Array
+
+
+# Per Köppen group: yearly runoff [m], rounded from the zonal means of the world's water balance (Baumgartner and
+# Reichel 1975), and the share of depressions that hold lakes, high where ice sheets left them.
+_RUNOFF = (0.8, 0.02, 0.4, 0.3, 0.2)
+_LAKES = (0.15, 0.03, 0.12, 0.4, 0.4)
+
+
+def ground(earth: Earth, window: Window) -> Ground:
+    """The ground over a window of any step, without what water did to it.
+
+    Args:
+        earth: gives base and seed.
+        window: not empty. A pixel has the same numbers in every window of its step.
+    """
+    under = knots(earth.base, window)
+    sample = under.sample
+    hilly = noise.smooth(earth.key("plains", window.zone.epsg), *under.mesh, _PLAINS)
+    spread = under.spread(
+        np.stack(
+            [
+                sample.relief,
+                np.hypot(_FLOOR * np.exp(0.5 * hilly), _GAIN * sample.roughness),
+                sample.land,
+                sample.lake,
+                _of_groups(sample.climate, _RUNOFF),
+                _of_groups(sample.climate, _LAKES),
+            ]
+        )
+    )
+    relief, strength, land, lake, runoff, lakes = spread
+    key = earth.key("ground", window.zone.epsg)
+    height = _above_the_sea(relief + strength * _detail(key, window, strength), relief)
+    water = np.full(window.shape, _LAND, np.uint8)
+    for share, kind in ((lake, _LAKE), (land, _SEA)):
+        open_to_doubt = _near_half(share)
+        shore = (0.5 - share) if kind == _LAKE else (share - 0.5)
+        if open_to_doubt.any():
+            shore += 0.3 * _coast(earth, window) * open_to_doubt
+        level = relief if kind == _LAKE else np.zeros(window.shape)
+        height = _down_to_the_shore(height, level, shore)
+        water[shore <= 0] = kind
+        height[shore <= 0] = level[shore <= 0]
+    return Ground(height, water, strength, runoff, lakes)
+
+
+def slope(earth: Earth, cell: Window) -> Mapping[str, NDArray[Any]]:
+    """Maker of ``slope`` [degree], by Horn (1981, "Hill shading and the reflectance map") from 3 x 3 pixels."""
+    z = earth.read("elevation", cell.pad(1)).astype(np.float64)
+    north, middle, south = z[:-2], z[1:-1], z[2:]
+    east = (north[:, 2:] + 2.0 * middle[:, 2:] + south[:, 2:]) - (north[:, :-2] + 2.0 * middle[:, :-2] + south[:, :-2])
+    down = (south[:, :-2] + 2.0 * south[:, 1:-1] + south[:, 2:]) - (north[:, :-2] + 2.0 * north[:, 1:-1] + north[:, 2:])
+    return {"slope": np.degrees(np.arctan(np.hypot(east, down) / (8.0 * PIXEL)))}
+
+
+def _detail(key: int, window: Window, strength: Array) -> Array:
+    """Detail of mean 0 and about variance 1; ``key`` of the zone."""
+    ridged = np.clip((strength - 50.0) / 150.0, 0.0, 1.0)
+    weights = 2.0 ** (-HURST * np.arange(OCTAVES))
+    weights /= np.sqrt((weights**2).sum())
+    total = np.zeros(window.shape)
+    for octave in range(_octaves(window, WIDEST, OCTAVES)):
+        wave = noise.smooth(key + octave, window.y, window.x, WIDEST / 2**octave)
+        if octave in _RIDGED:
+            # The absolute value of a normal number has the mean 0.798 and the standard deviation 0.603.
+            wave += ridged * ((0.798 - np.abs(wave)) / 0.603 - wave)
+        if octave == 3:
+            # What is low already gets less of the finer octaves: floors of valleys are smooth.
+            upper = 0.4 + 1.2 / (1.0 + np.exp(-2.0 * total))
+        total += weights[octave] * (wave if octave < 3 else upper * wave)
+    return total
+
+
+def _octaves(window: Window, widest: float, most: int) -> int:
+    """How many octaves from ``widest`` on have lattices of at least two pixels; finer ones would be noise."""
+    return max(1, min(most, int(np.floor(np.log2(widest / (2.0 * window.gsd)))) + 1))
+
+
+def _above_the_sea(height: Array, relief: Array) -> Array:
+    """Detail must not dig plains below the sea, except where the relief itself lies there (the Dead Sea, polders)."""
+    lowest = 1.0 + 4.0 * np.minimum(relief + 5.0, 0.0)
+    above = height - lowest
+    low = above < 80.0
+    if low.any():
+        height = height.copy()
+        height[low] = lowest[low] + 4.0 * np.log1p(np.exp(above[low] / 4.0))
+    return height
+
+
+def _coast(earth: Earth, window: Window) -> Array:
+    key = earth.key("coast", window.zone.epsg)
+    return noise.fractal(key, window.y, window.x, _BAYS, _octaves(window, _BAYS, OCTAVES), 0.6)
+
+
+def _near_half(share: Array) -> Array:
+    """1 where a share is one half, exactly 0 where it is nearly 0 or 1."""
+    return np.maximum(4.2 * share * (1.0 - share) - 0.05, 0.0)
+
+
+def _down_to_the_shore(height: Array, level: Array, shore: Array) -> Array:
+    """Ground that comes down to the level of the water within a strip, and rises from there, but for polders.
+
+    Args:
+        height: of the ground [m].
+        level: of the water [m].
+        shore: how far from the shore, positive on land, in shares of the base.
+    """
+    inland = np.clip(shore / _SHORE, 0.0, 1.0)
+    lowest = level + 0.5 + 20.0 * np.maximum(shore, 0.0) * (1.0 - inland)
+    dry = np.where(inland < 1.0, np.maximum(height, lowest), height)
+    return np.asarray(level + (dry - level) * (inland * (2.0 - inland)))
+
+
+def _of_groups(climate: Array, values: tuple[float, ...]) -> Array:
+    """Mean of a number per climate group ``(5, h, w)``, summed in a fixed order."""
+    total = np.zeros(climate.shape[1:])
+    for share, value in zip(climate, values, strict=True):
+        total += share * value
+    return total
