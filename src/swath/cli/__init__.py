@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from swath import __version__
-from swath.cli import area, bench, chips, data, everyday, many, more, predict, trust, vectorise
+from swath.cli import area, bench, chips, data, everyday, many, more, predict, scenes, trust, vectorise
 from swath.cli import map as map_command
 from swath.errors import SwathError
 
@@ -42,6 +42,7 @@ predict.add_to(app, everyday.PANEL)
 app.add_typer(chips.app, name="chips", rich_help_panel=everyday.PANEL)
 more.add_to(app)
 map_command.add_to(app)
+app.add_typer(scenes.app, name="scenes", rich_help_panel=more.PANEL)
 app.add_typer(data.app, name="data", rich_help_panel=more.PANEL)
 bench.add_to(app)
 area.add_to(app, more.PANEL)

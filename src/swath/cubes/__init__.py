@@ -14,6 +14,7 @@ from swath.cubes.legend import Legend, LegendEntry, legend_from_colours
 from swath.cubes.physical import check_physical, is_physical, to_physical
 from swath.cubes.quicklook import quicklook
 from swath.cubes.scene import open
+from swath.cubes.store_write import write_store
 from swath.cubes.summary import summary
 from swath.cubes.vectors import rasterise, rasterise_ids, vector_classes
 
@@ -42,4 +43,5 @@ __all__ = [
     "to_physical",
     "vector_classes",
     "write_cog",
+    "write_store",
 ]

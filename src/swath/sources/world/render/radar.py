@@ -166,9 +166,9 @@ class _Ground:
         self._layers = layers
         self._local, area, seen = geometry
         self._lit = (area * seen).astype(np.float32)
-        self._level = np.float32(np.radians(look.incidence))
+        self._level = np.asarray(np.radians(look.incidence), np.float32)
         sea = scattering.water(wind_speed, np.float64(self._level))
-        self._sea = Backscatter(np.float32(sea.vv), np.float32(sea.vh))
+        self._sea = Backscatter(sea.vv.astype(np.float32), sea.vh.astype(np.float32))
 
     def backscatter(self, table: NDArray[np.float32]) -> NDArray[np.float32]:
         """Sigma nought ``(2, y, x)``; ``table`` holds the four parameters of the cover on its last axis."""

@@ -1,0 +1,80 @@
+"""Write cubes as a Zarr store that ``cubes.open`` reads back: one group per grid, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from swath.cubes.cube import as_cube, nodes_of
+from swath.errors import ConfigError, nearest
+from swath.files import replacing_folder
+
+CHUNK = 512  # pixels along a side of a stored chunk
+
+
+def write_store(
+    scene: xr.DataTree | xr.Dataset, path: Path | str, *, node: str | None = None, chunk: int = CHUNK
+) -> Path:
+    """Write a scene as Zarr (format 2, as text has no settled form in 3).
+
+    A store that lay there is replaced when the new one is complete.
+
+    Args:
+        scene: a scene or one cube; dask-backed cubes are written block by block.
+        path: the store, ending in ``.zarr``.
+        node: the only node to write; all when left out.
+        chunk: pixels along a side of a stored chunk; dates and bands are chunks of one.
+
+    Raises:
+        ConfigError: the path does not end in ``.zarr``, or there is no such node.
+        ContractError: the scene holds no cube.
+        ResourceError: the disk or folder cannot take the store.
+    """
+    place = Path(path)
+    if place.suffix != ".zarr":
+        raise ConfigError(
+            f"The store '{path}' does not end in .zarr", expected="a name such as cube.zarr", remedy="rename it"
+        )
+    nodes = nodes_of(scene)
+    if node is not None and node not in nodes:
+        raise ConfigError(
+            f"The scene has no grid '{node}'",
+            expected=f"one of {', '.join(nodes)}",
+            remedy=f"the nearest is {nearest(node, nodes)}",
+        )
+    chosen = nodes if node is None else {node: nodes[node]}
+    with replacing_folder(place) as folder:
+        for name, cube in chosen.items():
+            _write_node(folder, name, as_cube(cube), chunk)
+    return place
+
+
+def _write_node(folder: Path, name: str, cube: xr.Dataset, chunk: int) -> None:
+    cube = _plain(cube)
+    encoding: dict[str, Any] = {}
+    for key, variable in cube.data_vars.items():
+        sizes = {"y": min(chunk, cube.sizes["y"]), "x": min(chunk, cube.sizes["x"])}
+        shape = tuple(max(1, sizes.get(str(dim), 1)) for dim in variable.dims)
+        encoding[str(key)] = {"chunks": shape}
+        if variable.chunks is not None:
+            # A stored chunk must not be written by two tasks at once.
+            cube[key] = variable.chunk(dict(zip(variable.dims, shape, strict=True)))
+    cube.to_zarr(folder, group=name, mode="a", consolidated=False, encoding=encoding, zarr_format=2)
+
+
+def _plain(cube: xr.Dataset) -> xr.Dataset:
+    """Text as fixed-length strings, which every reader knows, and without encodings of the files it came from."""
+    text = {
+        key: (coordinate.dims, coordinate.values.astype(np.str_), coordinate.attrs)
+        for key, coordinate in cube.coords.items()
+        if coordinate.dtype == object
+    }
+    plain = cube.assign_coords(text).drop_encoding()
+    return plain.assign_attrs({key: _attribute(value) for key, value in cube.attrs.items()})
+
+
+def _attribute(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
