@@ -6,7 +6,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
 from swath.errors import ConfigError, InputError
-from swath.sources.world.render.radar import Look, backscatter, local_geometry
+from swath.sources.world.render.backscatter import Look, backscatter, local_geometry
 from swath.sources.world.truth import BARE, BUILT, COVER, CROP, TREE, WATER
 
 EAST = Look(38.0, 90.0)  # the antenna looks east and stands in the west
