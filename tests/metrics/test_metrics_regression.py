@@ -9,8 +9,8 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 from sklearn import metrics as sk
 
-from swath.errors import InputError
-from swath.metrics import Regression
+from swath.errors import ConfigError, InputError
+from swath.metrics import Regression, WithinEnvelope, compute_folds
 
 QUICK = settings(deadline=None, max_examples=40)
 NUMBERS = st.floats(-1e3, 1e3, allow_subnormal=False).map(lambda x: round(x, 3))
@@ -99,3 +99,54 @@ def test_bad_input_gets_a_sentence() -> None:
         pooled(np.zeros((2, 2)), np.array([[0, 0], [np.nan, 0]]))
     with pytest.raises(InputError, match="same shape"):
         pooled(np.zeros((2, 2)), np.zeros(2))
+    with pytest.raises(InputError, match=r"samples \['b'\]"):
+        Regression().update(np.zeros(2), np.array([0, np.nan]), ids=["a", "b"])
+    with pytest.raises(InputError, match="1 ids for 2 samples"):
+        Regression().update(np.zeros(2), np.zeros(2), ids=["a"])
+
+
+def test_scores_come_with_their_evidence() -> None:
+    answers = pooled(np.array([0.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0])).compute()
+    assert answers["mae"].value == pytest.approx(2 / 3)
+    assert answers["r2"].value == pytest.approx(1 - 2 / 8)
+    assert (answers["mape"].value, answers["mape"].count, answers["mape"].skipped) == (pytest.approx(0.125), 2, 1)
+    assert answers["mape"].reason == "1 of 3 observations are 0"
+    assert {answer.reason for answer in Regression().compute().values()} == {"there are no valid values"}
+    flat = pooled(np.ones(3), np.arange(3.0)).compute()
+    assert flat["r2"].reason == flat["pearson"].reason == "the observations have no spread"
+    still = pooled(np.arange(3.0), np.ones(3)).compute()
+    assert still["pearson"].reason == "the predictions have no spread"
+
+
+def test_pooled_and_mean_of_folds_are_both_there_and_differ() -> None:
+    folds = {
+        "2019": pooled(np.array([0.0, 2.0]), np.array([1.0, 1.0])),
+        "2020": pooled(np.array([10.0, 12.0, 14.0, 16.0]), np.array([10.0, 12.0, 14.0, 12.0])),
+        "2021": pooled(np.array([5.0]), np.array([5.0])),
+    }
+    answers = compute_folds(folds)
+    assert answers["rmse"].value == pytest.approx(np.sqrt((1 + 1 + 16) / 7))
+    assert answers["rmse_folds"].value == pytest.approx((1 + 2 + 0) / 3)
+    assert answers["r2_folds"].value == pytest.approx((0 + 1 - 16 / 20) / 2)
+    assert (answers["r2_folds"].count, answers["r2_folds"].skipped) == (2, 1)
+    assert answers["r2_folds"].reason == "1 of 3 folds leave r2 undefined"
+    assert answers["r2"].value > 0.8 > answers["r2_folds"].value
+
+
+def test_share_within_the_expected_error() -> None:
+    """Allowed errors at 0, 1 and 2 are 0.05, 0.2 and 0.35; a bound belongs to the envelope."""
+    metric = WithinEnvelope()
+    metric.update(np.array([0.0, 1.0, 2.0, 2.0]), np.array([0.05, 1.3, 1.7, 9.0]), np.array([True, True, True, False]))
+    assert metric.compute()["pct_within_ee"].value == pytest.approx(2 / 3)
+    assert (metric + metric).compute()["pct_within_ee"].count == 6
+    assert np.isnan(WithinEnvelope().compute()["pct_within_ee"].value)
+    stream = np.random.default_rng(0)
+    observed, predicted = stream.random((2, 50))
+    wide = WithinEnvelope(0.1, 0.3)
+    wide.update(observed, predicted)
+    inside = [abs(p - o) <= 0.1 + 0.3 * o for o, p in zip(observed, predicted, strict=True)]
+    assert wide.compute()["pct_within_ee"].value == pytest.approx(np.mean(inside))
+    with pytest.raises(ConfigError, match="one envelope"):
+        metric + wide
+    with pytest.raises(ConfigError, match="envelope is -1"):
+        WithinEnvelope(-1)
