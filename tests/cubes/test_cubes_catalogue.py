@@ -88,6 +88,15 @@ def test_a_scene_comes_back_bit_for_bit(place: Path) -> None:
     np.testing.assert_array_equal(quality.values, first["grid_20m"]["quality"].values)
 
 
+def test_an_item_opens_like_any_scene(place: Path) -> None:
+    for path in (place / "s2" / "A", place / "s2" / "A" / "A.json"):
+        opened = cubes.open(path)
+        assert set(opened.children) == {"grid_10m", "grid_20m"}
+        assert opened["grid_10m"].attrs["baseline"] == "05.09"
+    only = cubes.open(place / "s2" / "A", bands=["B04"])
+    assert list(only["grid_10m"]["band"].values) == ["B04"]
+
+
 def test_clouds_and_shadows_are_masked_on_every_grid(place: Path) -> None:
     (item,) = catalogue.search(place, ids=["A"])
     masked, plain = catalogue.load(item, only_clear=True), catalogue.load(item)

@@ -88,7 +88,8 @@ def open(
     are stacked, the attribute ``files`` of the scene and of each cube names those that were taken.
 
     Args:
-        path: GeoTIFF or COG, NetCDF, Zarr, a folder of single-band files, or a list of files of one date.
+        path: GeoTIFF or COG, NetCDF, Zarr, a STAC item (its JSON file or folder), a folder of single-band files, or a
+            list of files of one date.
         sensor: name of the sensor: names, wavelengths, scale, offset and no-data of its bands.
         level: processing level of the sensor.
         baseline: processing baseline, where the scale depends on it.
@@ -107,9 +108,29 @@ def open(
         return _from_files([str(item) for item in path], options, source=f"{len(path)} files")
     if is_store(path):
         return open_store(path, options)
+    if (item := item_file(Path(path))) is not None:
+        return _from_item(item, options)
     if Path(path).is_dir():
         return _from_files(rasters_in(Path(path)), options, source=str(path))
     return _from_files([str(path)], options, source=str(path))
+
+
+def item_file(path: Path) -> Path | None:
+    """The STAC item that a path names: a JSON file, or a folder with a JSON file of its own name; None for others."""
+    inner = path / f"{path.name}.json"
+    if path.is_dir():
+        return inner if path.name and inner.is_file() else None
+    return path if path.suffix.lower() == ".json" and path.is_file() else None
+
+
+def _from_item(path: Path, options: Options) -> xr.DataTree:
+    """The scene of a STAC item, whose sensor, level and baseline count where the caller names none."""
+    from swath.cubes import catalogue  # it opens its rasters with this module
+
+    item = catalogue.read_item(path)
+    return catalogue.load(
+        item, bands=options.bands, sensor=options.sensor, level=options.level, baseline=options.baseline
+    )
 
 
 def _from_files(paths: Sequence[str], options: Options, source: str) -> xr.DataTree:

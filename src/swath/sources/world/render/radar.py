@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
+from dask.delayed import delayed
 from numpy.typing import NDArray
 
 from swath import cubes, rng, sensors
@@ -125,7 +125,7 @@ def _piece(
     layers = truth.isel(dict(zip(("y", "x"), wide.within(grid.place), strict=True)))
     arguments = (wide, part, time, look, wind, keys, decibels)
     if any(variable.chunks is not None for variable in truth.data_vars.values()):
-        made = dask.delayed(_observed, pure=False)(layers, *arguments)
+        made = delayed(_observed, pure=False)(layers, *arguments)
         return da.from_delayed(made, (len(BANDS), *part.shape), dtype=np.float32)
     return _observed(layers, *arguments)
 
