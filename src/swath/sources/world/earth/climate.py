@@ -82,6 +82,7 @@ class Surroundings:
         forest: share of forest among the land around.
         bare: share of bare ground among the land around.
         current: 1 where a warm current keeps winters mild that no rule of latitude explains (northern Europe).
+        height: mean height of the land around [m].
     """
 
     latitude: Array
@@ -91,11 +92,12 @@ class Surroundings:
     forest: Array
     bare: Array
     current: Array
+    height: Array
 
 
 SURROUNDINGS = (
     *(f"climate_{name}" for name in GROUPS),
-    *("climate_inland", "climate_lee", "climate_forest", "climate_bare", "climate_current"),
+    *("climate_inland", "climate_lee", "climate_forest", "climate_bare", "climate_current", "climate_height"),
 )
 """Intermediate layers on pixels of 10 km, from which ``read_surroundings`` reads."""
 
@@ -121,10 +123,10 @@ def surroundings(earth: Earth, cell: Window) -> dict[str, Array]:
     """Maker of ``SURROUNDINGS`` on pixels of 10 km, from the base around each pixel."""
     x, y = np.meshgrid(cell.x, cell.y)
     lon, lat = cell.zone.lonlat(x, y)
-    groups, cover, land = np.zeros((len(GROUPS), *cell.shape)), np.zeros((17, *cell.shape)), np.zeros(cell.shape)
+    groups, cover, height = np.zeros((len(GROUPS), *cell.shape)), np.zeros((17, *cell.shape)), np.zeros(cell.shape)
     for distance, angle in ((0.0, 0.0), *((_NEAR, 2.0 * math.pi * step / 8.0) for step in range(8))):
         near = earth.base.sample(*_away(lon, lat, distance, angle))
-        groups, cover, land = groups + near.climate, cover + near.cover, land + near.land
+        groups, cover, height = groups + near.climate, cover + near.cover, height + near.relief
     known = np.maximum(cover[1:].sum(axis=0), 1e-9)
     inland, lee = _seas(earth, lon, lat)
     forest = (cover[1] + cover[2] + cover[3] + cover[4] + cover[5] + 0.5 * cover[8]) / known
@@ -132,7 +134,7 @@ def surroundings(earth: Earth, cell: Window) -> dict[str, Array]:
     current = np.zeros(cell.shape)
     if earth.base.name == "planet":  # the North Atlantic Drift
         current = np.exp(-0.5 * ((lon - 12.0) / 24.0) ** 2) * np.clip((lat - 42.0) / 12.0, 0.0, 1.0)
-    values = (*(groups / groups.sum(axis=0)), inland, lee, forest, bare, current)
+    values = (*(groups / groups.sum(axis=0)), inland, lee, forest, bare, current, height / 9.0)
     return dict(zip(SURROUNDINGS, values, strict=True))
 
 
@@ -258,7 +260,10 @@ def _year(around: Surroundings) -> Array:
     # colder the further polewards.
     year = year + 1.5 * around.lee * np.clip((distance - 35.0) / 15.0, -1.0, 1.5)
     year = year - 4.0 * around.inland**2 * (squared / 3600.0 - 0.4)
-    return np.asarray(year + 5.0 * around.current * (around.groups[3] + around.groups[4]))
+    # Where it is cold because it is high, the air would be mild at sea level; and high ground warms the air above it.
+    cold = around.groups[3] + around.groups[4]
+    high = 1.5 * np.clip(around.height / 1000.0, 0.0, 5.0) * np.clip((70.0 - distance) / 20.0, 0.0, 1.0)
+    return np.asarray(year + (5.0 * around.current + high) * cold)
 
 
 def _temperature(around: Surroundings) -> Array:

@@ -1,4 +1,4 @@
-"""Places on jittered lattices, the districts around them, and slow fields: what fields, towns and cover are laid out with.
+"""Places on jittered lattices, the districts around them, and slow fields: what fields, towns and cover are made with.
 
 All of it is a function of absolute place in the plane of a zone, so that neighbouring cells fit together.
 """
@@ -6,7 +6,7 @@ All of it is a function of absolute place in the plane of a zone, so that neighb
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -103,6 +103,18 @@ class Districts:
         )
 
 
+def members(owner: NDArray[np.int16], chosen: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """The numbers in ``owner`` ``(H, W)``, each with the flat indices of its pixels among the chosen ones."""
+    pixels = np.flatnonzero(chosen)
+    numbers = owner.ravel()[pixels]
+    pixels = pixels[np.argsort(numbers, kind="stable")]  # a radix sort for such short numbers
+    start = 0
+    for number, count in enumerate(np.bincount(numbers)):
+        if count:
+            yield number, pixels[start : start + count]
+        start += int(count)
+
+
 def districts(earth: Earth, window: Window) -> Districts:
     """The districts of a window of 10 m pixels; neighbours tend to run alike."""
     epsg = window.zone.epsg
@@ -126,8 +138,8 @@ def over(window: Window, spacing: float, values: Callable[[Array, Array], Array]
     first_row, weights_y = noise.spline_weights(-window.y, spacing)
     first_column, weights_x = noise.spline_weights(window.x, spacing)
     top, left = int(first_row[0]), int(first_column[0])
-    y = -np.arange(top, int(first_row[-1]) + 4) * spacing
-    x = np.arange(left, int(first_column[-1]) + 4) * spacing
+    y = np.asarray(-np.arange(top, int(first_row[-1]) + 4) * spacing, np.float64)
+    x = np.asarray(np.arange(left, int(first_column[-1]) + 4) * spacing, np.float64)
     lattice = np.asarray(values(y, x), np.float64)
     mesh = (first_row - top, weights_y), (first_column - left, weights_x)
     flat = lattice.reshape((-1, *lattice.shape[-2:]))

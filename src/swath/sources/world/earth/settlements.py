@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from swath.sources.world import noise
-from swath.sources.world.earth.lattice import Array, Districts, Places, districts, over, patches, places
+from swath.sources.world.earth.lattice import Array, Districts, Places, districts, members, over, patches, places
 from swath.sources.world.frame import Window
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _URBAN = 13  # class of the base
 _SPRAWL = 1.5  # standard deviations by which the edge of a town may depart from a circle
 _CANDIDATES = 4  # positions among which a place of the upper levels takes the one with most people around
 _STREET = 8.0  # metres
+_PARKS = 0.06  # of the blocks
 _PLOT = 20.0  # metres along a street that a building has
 
 # People that a class of the base attracts, next to a city (IGBP order, water to barren).
@@ -196,11 +197,13 @@ def _inside(
     return low, high
 
 
-def potential(earth: Earth, window: Window) -> tuple[Array, Array]:
-    """How deep in built land pixels lie, 1 in the middle of a town and 0 or less outside, and the town's size.
+BUILT_LAND = ("town_depth", "town_size")
 
-    Returns:
-        potential and decimal logarithm of the people, both ``(H, W)`` float32.
+
+def built_land(earth: Earth, window: Window) -> dict[str, NDArray[np.float32]]:
+    """Maker of ``town_depth``, 1 in the middle of a town and 0 or less outside, and ``town_size``, log10 of its people.
+
+    Both float32, whatever the ground; water and steep slopes are left out by those who build.
     """
     epsg = window.zone.epsg
     around = towns(earth, window, margin=2.0 * _radius(4.0 * LARGEST))
@@ -227,7 +230,7 @@ def potential(earth: Earth, window: Window) -> tuple[Array, Array]:
         deeper = (own > 0.0) & (own > depth[rows, columns])
         np.copyto(depth[rows, columns], own, where=deeper)
         np.copyto(size[rows, columns], np.float32(math.log10(people)), where=deeper)
-    return depth, size
+    return {"town_depth": depth, "town_size": size}
 
 
 def _radius(people: float) -> float:
@@ -245,20 +248,23 @@ SETTLED = ("building_cover", "building_height", "road_cover", "wealth")
 
 def settlements(earth: Earth, cell: Window) -> dict[str, Array]:
     """Maker of buildings, roads and wealth over a cell, on dry ground that is not too steep."""
-    depth, size = potential(earth, cell)
-    ground = earth.read_all(("slope", PERMANENT_WATER), cell)
+    ground = earth.read_all(("slope", PERMANENT_WATER, *BUILT_LAND), cell)
     dry = 1.0 - np.clip(ground[PERMANENT_WATER], 0.0, 1.0)
     usable = np.clip((25.0 - ground["slope"]) / 10.0, 0.0, 1.0) * (dry > 0.95)
     road = _splat(roads(earth, cell), cell)
-    row, column = np.nonzero((depth > 0.0) & (usable > 0.0))
+    built = (ground["town_depth"] > 0.0) & (usable > 0.0)
     building, height = np.zeros(cell.shape), np.zeros(cell.shape)
-    if row.size:
+    if built.any():
         laid = districts(earth, cell)
-        street, cover, high = _town(earth, cell, laid, (row, column), depth[row, column], size[row, column])
-        road[row, column] = np.maximum(road[row, column], street * usable[row, column])
-        cover = np.minimum(cover * usable[row, column], 1.0 - np.minimum(road[row, column] * 1.2, 1.0))
-        building[row, column] = cover
-        height[row, column] = np.where(cover > 2.0**-10, high, 0.0)
+        blocks = block_of(earth, cell, laid)
+        for number, pixels in members(laid.owner, built):
+            depth, size = (ground[name].ravel()[pixels] for name in BUILT_LAND)
+            street, cover, high = _town(earth, cell, (laid, number, float(blocks[number])), pixels, (depth, size))
+            row, column = np.divmod(pixels, cell.width)
+            road[row, column] = np.maximum(road[row, column], street * usable[row, column])
+            cover = np.minimum(cover * usable[row, column], 1.0 - np.minimum(road[row, column] * 1.2, 1.0))
+            building[row, column] = cover
+            height[row, column] = np.where(cover > 2.0**-10, high, 0.0)
     return {
         "building_cover": building,
         "building_height": height,
@@ -267,8 +273,8 @@ def settlements(earth: Earth, cell: Window) -> dict[str, Array]:
     }
 
 
-PERMANENT_WATER = "permanent_water"
-"""Intermediate layer: share under water that is always there."""
+PERMANENT_WATER = "open_water"
+"""Layer of the share under water that is always there."""
 
 
 def _splat(found: list[Road], cell: Window) -> Array:
@@ -305,37 +311,41 @@ LONG = 1.6
 def _town(
     earth: Earth,
     cell: Window,
-    laid: Districts,
-    pixels: tuple[NDArray[np.int64], NDArray[np.int64]],
-    depth: Array,
-    size: Array,
+    district: tuple[Districts, int, float],
+    pixels: NDArray[np.int64],
+    town: tuple[Array, Array],
 ) -> tuple[Array, Array, Array]:
-    """Street share, building share and building height of the pixels in built land, each ``(n,)``."""
-    row, column = pixels
-    y, x = cell.y[row], cell.x[column]
-    owner = laid.owner[row, column]
-    blocks = block_of(earth, cell, laid)
-    street, near = np.zeros(row.size), np.zeros(row.size)
-    plot, block = np.zeros(row.size, np.int64), np.zeros(row.size, np.int64)
-    for number in np.unique(owner):
-        own = owner == number
-        along, across = laid.turned(int(number), y[own], x[own])
-        short, long = float(blocks[number]), LONG * float(blocks[number])
-        distance = np.minimum(_to_line(along, long), _to_line(across, short))
-        street[own] = np.clip((_STREET / 2.0 + 5.0 - distance) / 10.0, 0.0, _STREET / 10.0)
-        near[own] = distance
-        district = (int(laid.places.row[number]) << 40) + (int(laid.places.column[number]) << 20)
-        plot[own] = district + (np.floor(along / _PLOT).astype(np.int64) << 10) + np.floor(across / _PLOT).astype(int)
-        block[own] = district + (np.floor(along / long).astype(np.int64) << 10) + np.floor(across / short).astype(int)
+    """Street share, building share and building height of built pixels in one district, each ``(n,)``.
+
+    Args:
+        earth: gives the seed.
+        cell: the cell.
+        district: districts, number of this one, metres between its streets.
+        pixels: flat indices in the cell ``(n,)``.
+        town: depth in the town and its size ``(n,)``.
+    """
+    (laid, number, short), (depth, size) = district, town
+    along, across = laid.turned(number, cell.y[pixels // cell.width], cell.x[pixels % cell.width])
+    distance = np.minimum(_to_line(along, LONG * short), _to_line(across, short))
+    street = np.clip((_STREET / 2.0 + 5.0 - distance) / 10.0, 0.0, _STREET / 10.0)
+    key = earth.key("town/plot", cell.zone.epsg, int(laid.places.row[number]), int(laid.places.column[number]))
     # Middles are dense and high; every fifth plot, more at the edge, is a garden, a yard or a place.
-    key = earth.key("town/plot", cell.zone.epsg)
-    chance = noise.uniform(key, plot, 0)
+    chance = _hashed(key, along / _PLOT, across / _PLOT)
     dense = np.clip(0.25 + 0.5 * depth + 0.04 * (size - 3.0), 0.1, 0.85)
-    kept = chance < 0.55 + 0.4 * np.clip(depth * 2.0, 0.0, 1.0)
-    cover = np.where(kept & (near > _STREET / 2.0), dense * (0.7 + 0.6 * chance), 0.0)
-    park = noise.uniform(key + 1, block, 0) < 0.06
-    storeys = np.exp(0.35 * noise.normal(key + 2, block, 0)) * np.maximum(size - 2.0, 0.2) ** 2 * np.clip(depth, 0, 1)
-    return street, np.where(park, 0.0, np.clip(cover, 0.0, 0.95)), 3.5 + 1.6 * storeys
+    kept = (chance < 0.55 + 0.4 * np.clip(depth * 2.0, 0.0, 1.0)) & (distance > _STREET / 2.0)
+    kept &= _hashed(key + 1, along / (LONG * short), across / short) >= _PARKS
+    spread = np.exp(0.35 * ndtri(_hashed(key + 2, along / (LONG * short), across / short)))
+    storeys = spread * np.maximum(size - 2.0, 0.2) ** 2 * np.clip(depth, 0.0, 1.0)
+    cover = np.where(kept, np.clip(dense * (0.7 + 0.6 * chance), 0.0, 0.95), 0.0)
+    return street, cover, 3.5 + 1.6 * storeys
+
+
+def _hashed(key: int, along: Array, across: Array) -> Array:
+    """A hashed uniform number for the unit square that each place lies in ``(n,)``."""
+    column, row = np.floor(along).astype(np.int64), np.floor(across).astype(np.int64)
+    first_row, first_column = int(row.min()), int(column.min())
+    rows, columns = np.arange(first_row, int(row.max()) + 1), np.arange(first_column, int(column.max()) + 1)
+    return noise.uniform(key, rows[:, None], columns)[row - first_row, column - first_column]
 
 
 def _to_line(place: Array, spacing: float) -> Array:
