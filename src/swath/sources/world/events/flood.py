@@ -1,0 +1,129 @@
+"""Floods: rivers rise with the rain of the days before, and water stands wherever that is higher than the ground.
+
+The rain of past days, weighted by a unit hydrograph (Nash 1957: a cascade of linear reservoirs, here ``STORES`` of
+``STORE_DAYS``), gives the flow of a day; what exceeds ``BANKFULL`` times its yearly normal raises the level. A pixel is
+under water where its height above the stream that it drains into is less than that level (HAND: Nobre et al. 2011,
+Journal of Hydrology 404, 13-29); because every pixel compares itself with its own stream, floods hang together with
+their rivers. Levels live on the nodes of the weather and are read linearly, so floods rise and fall over days and hang
+together over cells. Melting snow raises no level in this version.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
+from scipy.special import gammainc
+
+from swath.sources.world.earth.climate import normals, read_surroundings
+from swath.sources.world.earth.weather import between_nodes, checked_day, nodes_around, on_nodes
+from swath.sources.world.frame import Window
+
+if TYPE_CHECKING:
+    from swath.sources.world.earth.earth import Earth
+
+Array = NDArray[np.float64]
+
+STORES, STORE_DAYS = 3, 2.0
+MEMORY = 30
+"""Days of rain that count; the weight of older rain is below a ten-thousandth."""
+
+BANKFULL = 9.0
+"""Flow over its yearly normal at which rivers leave their banks."""
+
+RISE, HIGHEST = 2.5, 6.0
+"""Metres that the level rises for every flow of full banks on top, and metres that it rises at most."""
+
+_FULL = 0.25  # metres of depth from which on nothing of a 10 m pixel stands out
+_AREA_STEP, _AREA_REACH = 25, 8  # finest pixels of the layer of catchments; its pixels in 2 km
+_INNER = slice(_AREA_REACH, -_AREA_REACH)
+_FROZEN, _MELTED = 0.0, 2.0  # degrees Celsius: all snow, all rain
+
+
+def hydrograph() -> Array:
+    """Weights of the rain of today, yesterday and so on ``(MEMORY,)``, adding up to one."""
+    reached = gammainc(STORES, np.arange(MEMORY + 1) / STORE_DAYS)
+    return np.asarray(np.diff(reached) / reached[-1])
+
+
+def flow(rain: Array) -> Array:
+    """Flow from past rain.
+
+    Args:
+        rain: ``(day, y, x)`` [mm], today last; at least ``MEMORY`` days.
+
+    Returns:
+        ``(y, x)`` [mm per day].
+    """
+    total = np.zeros(rain.shape[1:])
+    for back, weight in enumerate(hydrograph()):
+        total = total + weight * rain[-1 - back]
+    return total
+
+
+def level_of(flow: Array, normal: Array) -> Array:
+    """Metres that rivers stand above their usual level.
+
+    Args:
+        flow: of the day [mm per day].
+        normal: yearly mean [mm per day].
+    """
+    over = flow / np.maximum(BANKFULL * normal, 2.0) - 1.0
+    return np.clip(RISE * over, 0.0, HIGHEST)
+
+
+def level(earth: Earth, window: Window, day: Any) -> Array:
+    """Level of rivers above the usual at the pixels of a window ``(H, W)`` [m], as the largest rivers have it.
+
+    Raises:
+        InputError: the day lies outside 1980 to 2100.
+    """
+    known, nodes = checked_day(day), nodes_around(window)
+    return between_nodes(_on_nodes(earth, nodes, known, known)[0], nodes, window)
+
+
+def highest_levels(earth: Earth, window: Window, first: np.datetime64, last: np.datetime64) -> Array:
+    """Greatest level on the nodes around a window for each day from ``first`` to ``last`` ``(day,)`` [m]."""
+    return np.asarray(_on_nodes(earth, nodes_around(window), first, last).max(axis=(1, 2)))
+
+
+def _on_nodes(earth: Earth, nodes: Window, first: np.datetime64, last: np.datetime64) -> Array:
+    """Levels of days on nodes ``(day, y, x)`` [m]."""
+    past = on_nodes(earth, nodes, np.arange(first - MEMORY + 1, last + 1))
+    liquid = past.rain * np.clip((past.temperature - _FROZEN) / (_MELTED - _FROZEN), 0.0, 1.0)
+    usual = normals(read_surroundings(earth, nodes), earth.climate).rain.mean(axis=0)
+    days = range(MEMORY, len(liquid) + 1)
+    return np.stack([level_of(flow(liquid[day - MEMORY : day]), usual) for day in days])
+
+
+def depth_of(level: Array, height_above_drainage: NDArray[np.floating[Any]]) -> Array:
+    """Depth of flood water [m]: level less height above the drainage, never negative; 0 where that is unknown."""
+    height = np.asarray(height_above_drainage, np.float64)
+    return np.where(np.isfinite(height) & (level > height), level - height, 0.0)
+
+
+def share_of(depth: Array) -> Array:
+    """Share of a pixel that stands under water of a mean depth; ground is never quite flat."""
+    return np.clip(depth / _FULL, 0.0, 1.0)
+
+
+def size_of_rivers(earth: Earth, window: Window) -> Array:
+    """How far the rivers around share the level of the largest ones ``(H, W)``, 0.2 (brooks) to 1.
+
+    A logarithm of the largest catchment within 2 km: 1 km2 gives a fifth, 1000 km2 and more give one. Read linearly on
+    absolute pixels of 250 m; one everywhere on a planet that does not know its catchments.
+    """
+    if "river_area" not in earth.layers:
+        return np.ones(window.shape)
+    coarse = window.coarsened(_AREA_STEP).pad(1)
+    area = np.nan_to_num(np.asarray(earth.read("river_area", coarse.pad(_AREA_REACH)), np.float64), nan=0.0)
+    largest = maximum_filter(area, size=2 * _AREA_REACH + 1, mode="nearest")[_INNER, _INNER]
+    share = np.clip(0.2 + 0.8 * np.log10(np.maximum(largest, 1.0)) / 3.0, 0.2, 1.0)
+    rows, columns = ((places + 0.5) / _AREA_STEP - 0.5 for places in (window.rows, window.columns))
+    row, column = np.floor(rows).astype(np.int64), np.floor(columns).astype(np.int64)
+    down, right = (rows - row)[:, None], columns - column
+    row, column = row - coarse.row, column - coarse.column
+    along = share[:, column] * (1.0 - right) + share[:, column + 1] * right
+    return np.asarray(along[row] * (1.0 - down) + along[row + 1] * down)
