@@ -81,8 +81,8 @@ class Surroundings:
         lee: -1 where the sea lies to the east to 1 where it lies to the west.
         forest: share of forest among the land around.
         bare: share of bare ground among the land around.
-        current: 1 where a warm current keeps winters mild that no rule of latitude explains (northern Europe).
-        height: mean height of the land around [m].
+        current: how much milder it is than latitude and group tell, 1 for 5 K: near a warm current (northern Europe),
+            or where only height puts a place into a cold group.
     """
 
     latitude: Array
@@ -92,12 +92,11 @@ class Surroundings:
     forest: Array
     bare: Array
     current: Array
-    height: Array
 
 
 SURROUNDINGS = (
     *(f"climate_{name}" for name in GROUPS),
-    *("climate_inland", "climate_lee", "climate_forest", "climate_bare", "climate_current", "climate_height"),
+    *("climate_inland", "climate_lee", "climate_forest", "climate_bare", "climate_current"),
 )
 """Intermediate layers on pixels of 10 km, from which ``read_surroundings`` reads."""
 
@@ -131,10 +130,11 @@ def surroundings(earth: Earth, cell: Window) -> dict[str, Array]:
     inland, lee = _seas(earth, lon, lat)
     forest = (cover[1] + cover[2] + cover[3] + cover[4] + cover[5] + 0.5 * cover[8]) / known
     bare = (cover[16] + 0.3 * cover[7]) / known
-    current = np.zeros(cell.shape)
+    # Air over high ground would be mild at sea level, the more so as high ground warms it: 1.5 K per km. Not so over ice.
+    current = 0.3 * np.clip(height / 9000.0, 0.0, 5.0) * np.clip((70.0 - np.abs(lat)) / 20.0, 0.0, 1.0)
     if earth.base.name == "planet":  # the North Atlantic Drift
-        current = np.exp(-0.5 * ((lon - 12.0) / 24.0) ** 2) * np.clip((lat - 42.0) / 12.0, 0.0, 1.0)
-    values = (*(groups / groups.sum(axis=0)), inland, lee, forest, bare, current, height / 9.0)
+        current = current + np.exp(-0.5 * ((lon - 12.0) / 24.0) ** 2) * np.clip((lat - 42.0) / 12.0, 0.0, 1.0)
+    values = (*(groups / groups.sum(axis=0)), inland, lee, forest, bare, current)
     return dict(zip(SURROUNDINGS, values, strict=True))
 
 
@@ -260,18 +260,16 @@ def _year(around: Surroundings) -> Array:
     # colder the further polewards.
     year = year + 1.5 * around.lee * np.clip((distance - 35.0) / 15.0, -1.0, 1.5)
     year = year - 4.0 * around.inland**2 * (squared / 3600.0 - 0.4)
-    # Where it is cold because it is high, the air would be mild at sea level; and high ground warms the air above it.
-    cold = around.groups[3] + around.groups[4]
-    high = 1.5 * np.clip(around.height / 1000.0, 0.0, 5.0) * np.clip((70.0 - distance) / 20.0, 0.0, 1.0)
-    return np.asarray(year + (5.0 * around.current + high) * cold)
+    return np.asarray(year + 5.0 * around.current * (around.groups[3] + around.groups[4]))
 
 
 def _temperature(around: Surroundings) -> Array:
     """Monthly mean temperature at sea level ``(12, ...)`` [degrees Celsius]."""
     distance, inland = np.abs(around.latitude), around.inland
-    swing = 5.0 + 6.0 * inland + 7.0 * inland**3 * (1.0 - around.current) - 2.0 * around.lee
+    harsh = np.clip(1.0 - around.current, 0.0, 1.0)
+    swing = 5.0 + 6.0 * inland + 7.0 * inland**3 * harsh - 2.0 * around.lee
     # Anticyclones of the winter in the middle of continents.
-    swing = swing + 8.0 * inland**3 * np.clip((distance - 50.0) / 12.0, 0.0, 1.0) * (1.0 - around.current)
+    swing = swing + 8.0 * inland**3 * np.clip((distance - 50.0) / 12.0, 0.0, 1.0) * harsh
     swing = np.maximum(swing * _by_group(around.groups, _SWING) * np.sin(np.radians(distance)), 0.6)
     delay = 26.0 + 14.0 * (1.0 - inland)
     return np.asarray(_year(around) - swing * _season(around.latitude, delay))
