@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from swath.cubes.cube import as_cube, nodes_of
+from swath.cubes.cube import nodes_of
 from swath.errors import ConfigError, nearest
 from swath.files import replacing_folder
 
@@ -16,7 +17,12 @@ CHUNK = 512  # pixels along a side of a stored chunk
 
 
 def write_store(
-    scene: xr.DataTree | xr.Dataset, path: Path | str, *, node: str | None = None, chunk: int = CHUNK
+    scene: xr.DataTree | xr.Dataset,
+    path: Path | str,
+    *,
+    node: str | None = None,
+    chunk: int = CHUNK,
+    groups: Mapping[str, xr.Dataset] | None = None,
 ) -> Path:
     """Write a scene as Zarr (format 2, as text has no settled form in 3).
 
@@ -27,6 +33,7 @@ def write_store(
         path: the store, ending in ``.zarr``.
         node: the only node to write; all when left out.
         chunk: pixels along a side of a stored chunk; dates and bands are chunks of one.
+        groups: more datasets to write beside the cubes, by name of their group.
 
     Raises:
         ConfigError: the path does not end in ``.zarr``, or there is no such node.
@@ -47,22 +54,28 @@ def write_store(
         )
     chosen = nodes if node is None else {node: nodes[node]}
     with replacing_folder(place) as folder:
-        for name, cube in chosen.items():
-            _write_node(folder, name, as_cube(cube), chunk)
+        for name, cube in {**chosen, **(groups or {})}.items():
+            _write_group(folder, name, cube, chunk)
     return place
 
 
-def _write_node(folder: Path, name: str, cube: xr.Dataset, chunk: int) -> None:
-    cube = _plain(cube)
+def _write_group(folder: Path, name: str, dataset: xr.Dataset, chunk: int) -> None:
+    dataset = _plain(dataset)
     encoding: dict[str, Any] = {}
-    for key, variable in cube.data_vars.items():
-        sizes = {"y": min(chunk, cube.sizes["y"]), "x": min(chunk, cube.sizes["x"])}
-        shape = tuple(max(1, sizes.get(str(dim), 1)) for dim in variable.dims)
+    for key, variable in dataset.data_vars.items():
+        shape = tuple(_chunk(str(dim), size, chunk) for dim, size in variable.sizes.items())
         encoding[str(key)] = {"chunks": shape}
         if variable.chunks is not None:
             # A stored chunk must not be written by two tasks at once.
-            cube[key] = variable.chunk(dict(zip(variable.dims, shape, strict=True)))
-    cube.to_zarr(folder, group=name, mode="a", consolidated=False, encoding=encoding, zarr_format=2)
+            dataset[key] = variable.chunk(dict(zip(variable.dims, shape, strict=True)))
+    dataset.to_zarr(folder, group=name, mode="a", consolidated=False, encoding=encoding, zarr_format=2)
+
+
+def _chunk(dim: str, size: int, chunk: int) -> int:
+    """Length of stored chunks: tiles on the ground, single dates and bands of images, whole series of the rest."""
+    if dim in ("y", "x"):
+        return max(1, min(chunk, size))
+    return 1 if dim in ("time", "band") else max(1, size)
 
 
 def _plain(cube: xr.Dataset) -> xr.Dataset:

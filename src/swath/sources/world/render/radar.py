@@ -14,21 +14,33 @@ import xarray as xr
 from dask.delayed import delayed
 from numpy.typing import NDArray
 
-from swath import cubes, rng, sensors
+from swath import cubes, grids, rng, sensors
 from swath.cubes.assemble import tree_of
 from swath.errors import InputError
 from swath.sources.world.render.backscatter import LOOK_AZIMUTH, NOISE_FLOOR_DB, Look, backscatter
 from swath.sources.world.render.conditions import Conditions
-from swath.sources.world.render.defaults import completed
+from swath.sources.world.render.defaults import default, summer_share
 from swath.sources.world.render.resolution import Rectangle, TruthGrid, check_pixels, truth_grid
 from swath.sources.world.render.speckle import GRD_LOOKS, speckle
-from swath.sources.world.truth import REQUIRED_RADAR, WORLD_VERSION, check_truth, require_layers
+from swath.sources.world.truth import (
+    COVER,
+    MANGROVE,
+    REQUIRED_RADAR,
+    SHRUB,
+    TREE,
+    WORLD_VERSION,
+    check_truth,
+    require_layers,
+)
 
 SENSOR = "sentinel1_grd"
 BANDS = ("VV", "VH")
 PIXEL = 10.0
 CELL = 300  # pixels along a side
 _USUAL_WIND = 4.0
+_LAYERS = ("leaf_area", "biomass", "soil_moisture", "open_water", "building_cover")
+_BIOMASS = np.zeros(len(COVER), np.float32)
+_BIOMASS[[TREE, MANGROVE, SHRUB]] = 120.0, 100.0, 10.0
 
 
 def observe_radar(
@@ -152,6 +164,42 @@ def _observed(
     if not decibels:
         return np.asarray(power, np.float32)
     return np.asarray(10.0 * np.log10(np.maximum(power, np.float32(1e-6))), np.float32)
+
+
+def completed(truth: xr.Dataset, time: np.datetime64) -> xr.Dataset:
+    """The truth with the layers that radar needs; absent ones, and pixels that are NaN, by class, season and latitude.
+
+    Args:
+        truth: at least cover, or its shares.
+        time: of the acquisition, UTC.
+    """
+    lacking = [
+        name for name in _LAYERS if name not in truth or not bool(np.isfinite(np.asarray(truth[name].values)).all())
+    ]
+    if not lacking:
+        return truth
+    _, latitude = grids.lonlat(truth.odc.geobox)
+    day = float((time - time.astype("datetime64[Y]")) / np.timedelta64(1, "D"))
+    summer = summer_share(day, latitude)
+    filled = {}
+    for name in lacking:
+        usual = _usual(truth, name, summer)
+        if name in truth:
+            known = np.asarray(truth[name].values, np.float32)
+            usual = np.where(np.isfinite(known), known, usual)
+        filled[name] = (("y", "x"), usual.astype(np.float32))
+    return truth.assign(filled)
+
+
+def _usual(truth: xr.Dataset, name: str, summer: NDArray[np.float32]) -> NDArray[np.float32]:
+    def of(codes: NDArray[np.int64]) -> NDArray[np.float32]:
+        return _BIOMASS[codes] if name == "biomass" else default(name, codes, summer)
+
+    if "cover" in truth:
+        return of(np.asarray(truth["cover"].values, np.int64))
+    shares = np.asarray(truth["cover_fraction"].values, np.float32)
+    parts = [shares[value] * of(np.full(summer.shape, value, np.int64)) for value in range(len(COVER))]
+    return np.sum(parts, axis=0, dtype=np.float32)
 
 
 def _attribute_wind(truth: xr.Dataset) -> float:

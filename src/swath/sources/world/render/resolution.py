@@ -132,7 +132,8 @@ def truth_grid(box: GeoBox) -> TruthGrid:
             expected="a projected CRS in metres",
             remedy="give its CRS, for example with odc.geo.xr.assign_crs",
         )
-    metres = crs.projected and all(unit in ("m", "metre", "meter") for unit in crs.units)
+    # The second axis of a polar plane has no name that odc-geo knows, and then no unit either.
+    metres = crs.projected and all(unit in ("m", "metre", "meter", "") for unit in crs.units) and any(crs.units)
     square = affine.b == 0 and affine.d == 0 and affine.a > 0 and abs(affine.e + affine.a) <= _WHOLE * affine.a
     if not metres or not square:
         raise InputError(
