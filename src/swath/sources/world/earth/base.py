@@ -94,14 +94,17 @@ class Knots:
         """Northings and eastings of the knots [m] ``(h,)``, ``(w,)``."""
         rows, columns = _places(self.window)
         height, width = self.lon.shape
-        return -(rows[2] + np.arange(height)) * KNOT, (columns[2] + np.arange(width)) * KNOT
+        y, x = -(rows[2] + np.arange(height)) * KNOT, (columns[2] + np.arange(width)) * KNOT
+        return np.asarray(y, np.float64), np.asarray(x, np.float64)
 
     def spread(self, values: Array) -> Array:
         """Values at the knots ``(..., h, w)`` joined smoothly over the window ``(..., H, W)``, float64."""
         rows, columns = _places(self.window)
         mesh = (rows[0] - rows[2], rows[1]), (columns[0] - columns[2], columns[1])
         flat = np.asarray(values, np.float64).reshape((-1, *values.shape[-2:]))
-        out = np.stack([noise.spline(part, *mesh) for part in flat])
+        out = np.empty((len(flat), *self.window.shape))
+        for number, part in enumerate(flat):
+            out[number] = noise.spline(part, *mesh)
         return out.reshape(values.shape[:-2] + out.shape[-2:])
 
 

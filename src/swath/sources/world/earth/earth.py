@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from swath import rng
 from swath.errors import ConfigError, ContractError, InputError, nearest
+from swath.sources.world.earth import drainage, relief
 from swath.sources.world.earth.cells import Cells, Needs
 from swath.sources.world.frame import KILOMETRE, Window
 from swath.sources.world.truth import LAYERS, quantised
@@ -54,7 +55,16 @@ class Maker:
         return f"{self.make.__module__}.{self.make.__qualname__}"
 
 
-MAKERS: tuple[Maker, ...] = ()
+MAKERS: tuple[Maker, ...] = (
+    Maker(
+        drainage.rivers,
+        ("river_area", "river_level", "river_turn", "lake_level", "lake_depth", "silt"),
+        100,
+        drainage.RIVER_STEP,
+    ),
+    Maker(drainage.drainage, ("elevation", "height_above_drainage", "open_water", "water_kind"), 10),
+    Maker(relief.slope, ("slope",), 10),
+)
 """Every maker of the planet. One line each; the order does not matter."""
 
 

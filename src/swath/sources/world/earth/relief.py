@@ -32,7 +32,8 @@ OCTAVES = 8
 _RIDGED = (1, 2)  # octaves that turn into ridges in mountains
 _FLOOR, _GAIN = 9.0, 0.8  # detail of flat land [m], in the middle; and per roughness of the base
 _SHORE = 0.10  # of the land share: width of the strip in which the ground comes down to the sea
-_SEA, _LAND, _LAKE = 0, 1, 2
+SEA, LAND, LAKE = 0, 1, 2
+"""Codes of ``Ground.water``."""
 _BAYS = 8000.0  # metres between the lattice points of the largest bays
 _PLAINS = 60_000.0  # metres between the lattice points of how hilly the plains are
 
@@ -46,7 +47,7 @@ class Ground:
         water: 0 sea, 1 land, 2 a large lake that the base knows.
         strength: standard deviation of the detail [m].
         runoff: depth of water that runs off in a year [m].
-        lakes: share of the depressions that hold lakes, 0 to 1.
+        lakes: share of the small depressions that hold lakes, 0 to 1.
     """
 
     height: Array
@@ -56,10 +57,8 @@ class Ground:
     lakes: Array
 
 
-# Per Köppen group: yearly runoff [m], rounded from the zonal means of the world's water balance (Baumgartner and
-# Reichel 1975), and the share of depressions that hold lakes, high where ice sheets left them.
+# Yearly runoff [m] per Köppen group, in the range of the water balances of large rivers.
 _RUNOFF = (0.8, 0.02, 0.4, 0.3, 0.2)
-_LAKES = (0.15, 0.03, 0.12, 0.4, 0.4)
 
 
 def ground(earth: Earth, window: Window) -> Ground:
@@ -80,20 +79,20 @@ def ground(earth: Earth, window: Window) -> Ground:
                 sample.land,
                 sample.lake,
                 _of_groups(sample.climate, _RUNOFF),
-                _of_groups(sample.climate, _LAKES),
+                _lakes(sample.climate, under.lat, sample.roughness),
             ]
         )
     )
     relief, strength, land, lake, runoff, lakes = spread
     key = earth.key("ground", window.zone.epsg)
     height = _above_the_sea(relief + strength * _detail(key, window, strength), relief)
-    water = np.full(window.shape, _LAND, np.uint8)
-    for share, kind in ((lake, _LAKE), (land, _SEA)):
+    water = np.full(window.shape, LAND, np.uint8)
+    for share, kind in ((lake, LAKE), (land, SEA)):
         open_to_doubt = _near_half(share)
-        shore = (0.5 - share) if kind == _LAKE else (share - 0.5)
+        shore = (0.5 - share) if kind == LAKE else (share - 0.5)
         if open_to_doubt.any():
             shore += 0.3 * _coast(earth, window) * open_to_doubt
-        level = relief if kind == _LAKE else np.zeros(window.shape)
+        level = relief if kind == LAKE else np.zeros(window.shape)
         height = _down_to_the_shore(height, level, shore)
         water[shore <= 0] = kind
         height[shore <= 0] = level[shore <= 0]
@@ -161,10 +160,19 @@ def _down_to_the_shore(height: Array, level: Array, shore: Array) -> Array:
         level: of the water [m].
         shore: how far from the shore, positive on land, in shares of the base.
     """
-    inland = np.clip(shore / _SHORE, 0.0, 1.0)
-    lowest = level + 0.5 + 20.0 * np.maximum(shore, 0.0) * (1.0 - inland)
-    dry = np.where(inland < 1.0, np.maximum(height, lowest), height)
-    return np.asarray(level + (dry - level) * (inland * (2.0 - inland)))
+    near = shore < _SHORE
+    if near.any():
+        inland, low = np.maximum(shore[near] / _SHORE, 0.0), level[near]
+        dry = np.maximum(height[near], low + 0.5 + 20.0 * np.maximum(shore[near], 0.0) * (1.0 - inland))
+        height = height.copy()
+        height[near] = low + (dry - low) * (inland * (2.0 - inland))
+    return height
+
+
+def _lakes(climate: Array, lat: Array, roughness: Array) -> Array:
+    """Share of small depressions that hold lakes: many where ice sheets lay, few in deserts and steep mountains."""
+    glaciated = np.clip((np.abs(lat) - 45.0) / 12.0, 0.0, 1.0) * (climate[3] + climate[4])
+    return np.asarray((0.08 + 0.5 * glaciated) * (1.0 - 0.9 * climate[1]) * 100.0 / (100.0 + roughness))
 
 
 def _of_groups(climate: Array, values: tuple[float, ...]) -> Array:
