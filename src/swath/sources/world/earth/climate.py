@@ -130,7 +130,7 @@ def surroundings(earth: Earth, cell: Window) -> dict[str, Array]:
     inland, lee = _seas(earth, lon, lat)
     forest = (cover[1] + cover[2] + cover[3] + cover[4] + cover[5] + 0.5 * cover[8]) / known
     bare = (cover[16] + 0.3 * cover[7]) / known
-    # Air over high ground would be mild at sea level, the more so as high ground warms it: 1.5 K per km. Not so over ice.
+    # Where height makes it cold, and high ground warms the air, sea level would be mild: 1.5 K per km. Not so over ice.
     current = 0.3 * np.clip(height / 9000.0, 0.0, 5.0) * np.clip((70.0 - np.abs(lat)) / 20.0, 0.0, 1.0)
     if earth.base.name == "planet":  # the North Atlantic Drift
         current = current + np.exp(-0.5 * ((lon - 12.0) / 24.0) ** 2) * np.clip((lat - 42.0) / 12.0, 0.0, 1.0)

@@ -348,6 +348,14 @@ def _hashed(key: int, along: Array, across: Array) -> Array:
     return noise.uniform(key, rows[:, None], columns)[row - first_row, column - first_column]
 
 
+def plots(along: Array, across: Array) -> tuple[NDArray[np.int64], tuple[Array, Array]]:
+    """The plots that places of a district lie in: a number from 0 for each place, and the middles of the plots."""
+    column, row = np.floor(along / _PLOT).astype(np.int64), np.floor(across / _PLOT).astype(np.int64)
+    packed, number = np.unique(row * 2**20 + (column + 2**19), return_inverse=True)
+    row, column = packed >> 20, (packed & (2**20 - 1)) - 2**19
+    return number, ((column + 0.5) * _PLOT, (row + 0.5) * _PLOT)
+
+
 def _to_line(place: Array, spacing: float) -> Array:
     """Distance to the nearest whole multiple of ``spacing``."""
     return np.asarray(np.abs(place - np.rint(place / spacing) * spacing))
