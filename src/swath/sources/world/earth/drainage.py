@@ -46,6 +46,9 @@ RIVER_AREA, STREAM_AREA = 1.0, 0.25
 _SHORE = 0.3  # of the smoothed mask of a lake: how far it may spread over low ground around it
 _WIDEST = 40  # finest pixels around a cell in which wide rivers are looked for
 
+RIVERS = ("river_area", "river_level", "river_turn", "lake_level", "lake_depth", "silt")
+DRAINAGE = ("elevation", "height_above_drainage", "open_water", "water_kind")
+
 NO_WATER, STREAM, LAKE, SEA = range(4)
 """Codes of the layer ``water_kind``."""
 

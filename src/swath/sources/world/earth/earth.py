@@ -17,8 +17,14 @@ from numpy.typing import NDArray
 
 from swath import rng
 from swath.errors import ConfigError, ContractError, InputError, nearest
-from swath.sources.world.earth import drainage, relief
+from swath.sources.world.earth import drainage, settlements
 from swath.sources.world.earth.cells import Cells, Needs
+from swath.sources.world.earth.climate import SURROUNDINGS, Climate, surroundings
+from swath.sources.world.earth.cover import COVER_LAYERS, cover
+from swath.sources.world.earth.fields import LAND_USE, fields
+from swath.sources.world.earth.relief import slope
+from swath.sources.world.earth.soil import SOIL, soil
+from swath.sources.world.earth.weather import NODE
 from swath.sources.world.frame import KILOMETRE, Window
 from swath.sources.world.truth import LAYERS, quantised
 
@@ -56,14 +62,15 @@ class Maker:
 
 
 MAKERS: tuple[Maker, ...] = (
-    Maker(
-        drainage.rivers,
-        ("river_area", "river_level", "river_turn", "lake_level", "lake_depth", "silt"),
-        100,
-        drainage.RIVER_STEP,
-    ),
-    Maker(drainage.drainage, ("elevation", "height_above_drainage", "open_water", "water_kind"), 10),
-    Maker(relief.slope, ("slope",), 10),
+    Maker(surroundings, SURROUNDINGS, 100, NODE),
+    Maker(drainage.rivers, drainage.RIVERS, 100, drainage.RIVER_STEP),
+    Maker(drainage.drainage, drainage.DRAINAGE, 10),
+    Maker(slope, ("slope",), 10),
+    Maker(soil, SOIL, 10),
+    Maker(settlements.built_land, settlements.BUILT_LAND, 10),
+    Maker(settlements.settlements, settlements.SETTLED, 10),
+    Maker(fields, LAND_USE, 10),
+    Maker(cover, COVER_LAYERS, 10),
 )
 """Every maker of the planet. One line each; the order does not matter."""
 
@@ -74,7 +81,7 @@ class Earth:
 
     Args:
         seed: whole number.
-        climate: of ``earth.climate``; makers read its wishes from it.
+        climate: what differs from the climate of today.
         base: what the globe says above 5 km (``earth.base``).
         makers: the table of makers.
         cache_bytes: bytes of cells that are kept; the least recently used go first.
@@ -84,7 +91,7 @@ class Earth:
     """
 
     seed: int
-    climate: Any
+    climate: Climate
     base: Base
     makers: tuple[Maker, ...] = MAKERS
     cache_bytes: int = CACHE_BYTES
