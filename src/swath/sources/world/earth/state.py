@@ -24,7 +24,7 @@ from swath.sources.world.earth.indices import MEMORY, Indices, _between_levels, 
 from swath.sources.world.earth.phenology import FLOODED, Ground, crop_time, double_logistic, leaves
 from swath.sources.world.earth.season import Season, levels_of, season_on_levels
 from swath.sources.world.earth.weather import checked_day, nodes_around, on_nodes
-from swath.sources.world.earth.wetness import chlorophyll, sediment, snow_cover, soil_moisture
+from swath.sources.world.earth.wetness import POROSITY, chlorophyll, sediment, snow_cover, soil_moisture
 from swath.sources.world.events import fire, flood
 from swath.sources.world.events.clearing import TO_WOOD, Cleared, after_clearing, cleared
 from swath.sources.world.events.kept import Kept
@@ -246,7 +246,7 @@ def _water(scene: Scene) -> dict[str, NDArray[Any]]:
     moisture = soil_moisture(
         index.antecedent_rain, index.drought, static["soil"], static["height_above_drainage"], patch
     )
-    full = soil_moisture(np.full(share.shape, 1e3), np.zeros(share.shape), static["soil"], np.zeros(share.shape), patch)
+    full = np.asarray(POROSITY)[static["soil"].astype(np.int64)]
     snow = np.where(scene.ground.cover == ICE, 1.0, snow_cover(index.snow_water, patch)) * (1.0 - share)
     body = noise.smooth(scene.earth.key("waters", scene.window.zone.epsg), scene.window.y, scene.window.x, 3000.0)
     wet = share > 0.0

@@ -1,8 +1,8 @@
 """Fires: where and when they start, how far they run each day, how severe they are, and what is left of them.
 
 Every cell of 10 km has a few sparks a year at hashed days and places. A spark becomes a fire where the weather is
-dangerous (the index of Angström, and the drought index of Keetch and Byram) and the ground carries fuel. The fire then
-runs over pixels of 30 m by least travel time (Finney 2002, Canadian Journal of Forest Research 32, 1420-1424): each day
+dangerous (the index of Angström, and the drought index of Keetch and Byram) and the ground carries fuel: deserts do not burn. The fire
+then runs over pixels of 30 m by least travel time (Finney 2002, Canadian Journal of Forest Research 32, 1420-1424): each day
 it has the hours of that day, the wind of that day and the fuel as dry as it is then. The rate of spread is that of the
 fuel times ``1 + wind + slope`` after Rothermel (1972), towards the head; to the sides and the back it is that of an
 ellipse (Alexander 1985) around the sum of both vectors. It ends with rain, after ``LONGEST`` days, or at the edge of
@@ -186,12 +186,16 @@ def _burn(earth: Earth, spark: _Spark) -> tuple[Fire, ...]:
     index = angstrom(hot, moisture)
     if spark.luck >= LIKELY * float(danger(index[0], 1.0)):
         return ()
-    soil = indices(earth, seed_pixel, spark.day, height).drought
     usual = normals(read_surroundings(earth, node), earth.climate)
-    drought = float(rooted(soil, miami(usual, height[0]) / 1500.0).ravel()[0])
+    productivity = miami(usual, height[0]) / 1500.0
+    plenty = float(np.clip((productivity[0, 0, 0] - 0.08) / 0.3, 0.0, 1.0))
+    if plenty <= 0.1:
+        return ()
+    soil = indices(earth, seed_pixel, spark.day, height).drought
+    drought = float(rooted(soil, productivity[0]).ravel()[0])
     if spark.luck >= LIKELY * float(danger(index[0], drought)):
         return ()
-    fuel = _fuel(earth, spark.square, drought)
+    fuel = _fuel(earth, spark.square, drought, plenty)
     if fuel.spread[REACH, REACH] <= 0.0:
         return ()
     day = np.full(spark.square.shape, -1, np.int16)
@@ -206,12 +210,19 @@ def _burn(earth: Earth, spark: _Spark) -> tuple[Fire, ...]:
     return (Fire(spark.number, spark.square, spark.day, day, _severity(earth, spark, fuel, day, drought)),)
 
 
-def _fuel(earth: Earth, square: Window, drought: float) -> Fuel:
-    """Fuel of a square: means over the finest pixels; trees need a drought, and sealed ground carries no fire."""
+def _fuel(earth: Earth, square: Window, drought: float, plenty: float) -> Fuel:
+    """Fuel of a square: means over the finest pixels; trees need a drought, and sealed ground carries no fire.
+
+    Args:
+        earth: the planet.
+        square: pixels of ``STEP``.
+        drought: for plants, 0 to 1.
+        plenty: 0 where so little grows that fire finds no way from plant to plant, to 1.
+    """
     layers = earth.read_all(("cover", "elevation"), square.finest())
     cover = layers["cover"].astype(np.int64)
     damping = np.where(cover == 0, np.clip((drought - 0.25) / 0.35, 0.05, 1.0), np.clip(drought / 0.6, 0.1, 1.0))
-    spread = _blocks(SPREAD[cover] * damping)
+    spread = _blocks(SPREAD[cover] * damping) * plenty
     # Half of a pixel without fuel is a fire break.
     carries = _blocks((SPREAD[cover] > 0.0).astype(np.float64)) > 0.5
     height = _blocks(np.asarray(layers["elevation"], np.float64))

@@ -49,17 +49,19 @@ def hydrograph() -> Array:
 
 
 def flow(rain: Array) -> Array:
-    """Flow from past rain.
+    """Flow from past rain, for every day that has ``MEMORY`` days of rain up to it.
 
     Args:
-        rain: ``(day, y, x)`` [mm], today last; at least ``MEMORY`` days.
+        rain: ``(day, y, x)`` [mm].
 
     Returns:
-        ``(y, x)`` [mm per day].
+        ``(day - MEMORY + 1, y, x)`` [mm per day].
     """
-    total = np.zeros(rain.shape[1:])
+    days = len(rain) - MEMORY + 1
+    total = np.zeros((days, *rain.shape[1:]))
     for back, weight in enumerate(hydrograph()):
-        total = total + weight * rain[-1 - back]
+        first = MEMORY - 1 - back
+        total = total + weight * rain[first : first + days]
     return total
 
 
@@ -94,8 +96,7 @@ def _on_nodes(earth: Earth, nodes: Window, first: np.datetime64, last: np.dateti
     past = on_nodes(earth, nodes, np.arange(first - MEMORY + 1, last + 1))
     liquid = past.rain * np.clip((past.temperature - _FROZEN) / (_MELTED - _FROZEN), 0.0, 1.0)
     usual = normals(read_surroundings(earth, nodes), earth.climate).rain.mean(axis=0)
-    days = range(MEMORY, len(liquid) + 1)
-    return np.stack([level_of(flow(liquid[day - MEMORY : day]), usual) for day in days])
+    return level_of(flow(liquid), usual)
 
 
 def depth_of(level: Array, height_above_drainage: NDArray[np.floating[Any]]) -> Array:

@@ -57,7 +57,7 @@ def events(earth: Earth, window: Window, first: Any, last: Any) -> gpd.GeoDataFr
         rows += _clearings(earth, window, start, end)
         rows += _floods(earth, window, start, end)
     rows.sort(key=lambda row: (row["start"], row["kind"], row["number"]))
-    data = {name: [row[name] for row in rows] for name in COLUMNS}
+    data: dict[str, Any] = {name: [row[name] for row in rows] for name in COLUMNS}
     for name in ("start", "end"):
         data[name] = np.array(data[name], "datetime64[ns]")
     geometry = [row["geometry"] for row in rows]
