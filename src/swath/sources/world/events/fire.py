@@ -1,12 +1,13 @@
 """Fires: where and when they start, how far they run each day, how severe they are, and what is left of them.
 
 Every cell of 10 km has a few sparks a year at hashed days and places. A spark becomes a fire where the weather is
-dangerous (the index of Angström, and the drought index of Keetch and Byram) and the ground carries fuel: deserts do not burn. The fire
-then runs over pixels of 30 m by least travel time (Finney 2002, Canadian Journal of Forest Research 32, 1420-1424): each day
-it has the hours of that day, the wind of that day and the fuel as dry as it is then. The rate of spread is that of the
-fuel times ``1 + wind + slope`` after Rothermel (1972), towards the head; to the sides and the back it is that of an
-ellipse (Alexander 1985) around the sum of both vectors. It ends with rain, after ``LONGEST`` days, or at the edge of
-its square of 6 km. Perimeters of later days hold those of earlier ones, and no fire crosses ground without fuel.
+dangerous (the index of Angström, and the drought index of Keetch and Byram) and the ground carries fuel: deserts do not
+burn. The fire then runs over pixels of 30 m by least travel time (Finney 2002, Canadian Journal of Forest Research 32,
+1420-1424): each day it has the hours of that day, the wind of that day and the fuel as dry as it was at the start. The
+rate of spread is that of the fuel times ``1 + wind + slope`` after Rothermel (1972), towards the head; to the sides and
+the back it is that of an ellipse (Alexander 1985) around the sum of both vectors. It ends with rain, after ``LONGEST``
+days, or at the edge of its square of 6 km. Perimeters of later days hold those of earlier ones, and no fire crosses
+ground without fuel.
 
 Severity is the share of the vegetation that the fire takes: more where it ran fast, in dry fuel and in woody patches.
 Char washes off within weeks, leaves come back within months (grass) to years (trees).
