@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+NODE = 1000
+"""Finest pixels between the places where climate and weather are worked out: 10 km."""
+
 LAPSE = 0.0065
 """Kelvin per metre of height, as in the International Standard Atmosphere."""
 
@@ -34,7 +37,7 @@ GROUPS = ("tropical", "arid", "temperate", "cold", "polar")
 # ``_SWING``; the yearly rain goes from ``_DRY`` (bare ground) to ``_WET`` (under forest).
 _WARM = (27.8, 31.5, 26.0, 24.0, 25.5)
 _COOLING = (0.0030, 0.0077, 0.0058, 0.0066, 0.0070)
-_SWING = (0.8, 1.2, 1.2, 1.2, 0.95)
+_SWING = (0.8, 1.2, 1.2, 1.3, 0.95)
 _DRY = (500.0, 50.0, 400.0, 350.0, 100.0)
 _WET = (2500.0, 700.0, 1400.0, 750.0, 500.0)
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from swath.errors import InputError
-from swath.sources.world.earth.climate import LAPSE, Normals, normals, read_surroundings
+from swath.sources.world.earth.climate import LAPSE, NODE, Normals, normals, read_surroundings
 from swath.sources.world.frame import Window
 from swath.sources.world.noise import normal, spline_weights
 
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 Days = NDArray[np.datetime64]
-
-NODE = 1000
-"""Finest pixels between nodes."""
 
 FIRST_DAY, LAST_DAY = np.datetime64("1980-01-01"), np.datetime64("2100-12-31")
 
