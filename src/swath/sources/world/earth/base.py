@@ -8,8 +8,11 @@ that asks.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -68,6 +71,10 @@ class Base(Protocol):
     @property
     def name(self) -> str:
         """Short name, for attributes and hashes."""
+
+    @property
+    def digest(self) -> str:
+        """A hash of the data it holds; empty where it holds none."""
 
     def sample(self, lon: Array, lat: Array) -> BaseSample:
         """The base at longitudes and latitudes [degrees], both ``(...)``; elementwise."""
@@ -157,6 +164,13 @@ class BasePlanet:
         }
         self._cover = _around(cover)
         self._koppen = _around(_layer(self.path, "koppen"))
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of what the planet is made of, from the sums of its layers in its manifest."""
+        layers = read_manifest(self.path)["layers"]
+        used = {name: layers[name]["sha256"] for name in ("elevation", "koppen", "land", "land_cover")}
+        return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
 
     def __reduce__(self) -> tuple[type[BasePlanet], tuple[Path]]:
         return BasePlanet, (self.path,)

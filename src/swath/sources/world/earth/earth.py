@@ -19,12 +19,11 @@ from swath import rng
 from swath.errors import ConfigError, ContractError, InputError, nearest
 from swath.sources.world.earth import drainage, settlements
 from swath.sources.world.earth.cells import Cells, Needs
-from swath.sources.world.earth.climate import SURROUNDINGS, Climate, surroundings
+from swath.sources.world.earth.climate import NODE, SURROUNDINGS, Climate, surroundings
 from swath.sources.world.earth.cover import COVER_LAYERS, cover
 from swath.sources.world.earth.fields import LAND_USE, fields
 from swath.sources.world.earth.relief import slope
 from swath.sources.world.earth.soil import SOIL, soil
-from swath.sources.world.earth.weather import NODE
 from swath.sources.world.frame import KILOMETRE, Window
 from swath.sources.world.truth import LAYERS, quantised
 

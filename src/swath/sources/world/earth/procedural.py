@@ -51,6 +51,7 @@ class ProceduralPlanet:
 
     seed: int
     name: str = "procedural"
+    digest: str = ""
 
     def sample(self, lon: Array, lat: Array) -> BaseSample:
         """The globe at places; see ``base.Base``."""

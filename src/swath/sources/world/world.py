@@ -1,0 +1,336 @@
+"""World: the front door of the simulated Earth. Ask for a box and a day, and get the truth."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from dask.delayed import delayed
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
+
+from swath.errors import ConfigError, InputError, ResourceError, nearest
+from swath.sources.world.earth.base import Base, BasePlanet
+from swath.sources.world.earth.climate import Climate
+from swath.sources.world.earth.earth import Earth
+from swath.sources.world.earth.procedural import ProceduralPlanet
+from swath.sources.world.earth.state import MOVING, state
+from swath.sources.world.earth.weather import checked_day
+from swath.sources.world.frame import GSD_LADDER, KILOMETRE, PIXEL, Window, window_of, zone_at
+from swath.sources.world.truth import LAYERS, WORLD_VERSION, legend_of
+
+Chunks = int | tuple[int, int]
+Layers = dict[str, NDArray[Any]]
+
+MOST_BYTES = 4 * 2**30
+"""Bytes of truth that are given at once; more only in chunks."""
+
+_TILE = 10 * KILOMETRE  # finest pixels along a side of what is worked on at a time
+_SOURCES = ("*.py", "earth/*.py", "events/*.py", "render/*.py", "render/data/*")
+
+
+@dataclass(frozen=True)
+class World:
+    """A simulated Earth. The same seed gives the same truth, bit by bit, on any tiling.
+
+    Args:
+        seed: whole number; every world is another one below 5 km.
+        climate: what differs from the climate of today.
+        base: what lies above 5 km: ``planet``, the real globe's relief, land cover and climate, or ``procedural``.
+        planet: directory of a planet (``swath data make planet``); None takes the one in the user's cache, and makes
+            it at first use.
+
+    Raises:
+        ConfigError: there is no such base, or a planet comes with the procedural one.
+    """
+
+    seed: int = 0
+    climate: Climate | None = None
+    base: Literal["planet", "procedural"] = "planet"
+    planet: Path | str | None = None
+
+    def __post_init__(self) -> None:
+        if self.base not in ("planet", "procedural"):
+            raise ConfigError(
+                f"The base of the world is '{self.base}'",
+                expected="planet or procedural",
+                remedy=f"the nearest is {nearest(self.base, ('planet', 'procedural'))}",
+            )
+        if self.base == "procedural" and self.planet is not None:
+            raise ConfigError(
+                f"The planet {self.planet} was given to a procedural world",
+                expected="a planet only where base='planet'",
+                remedy="leave out one of the two",
+            )
+
+    def __reduce__(self) -> tuple[type[World], tuple[Any, ...]]:
+        # Cells and their locks stay at home when a world travels to another process.
+        return World, (self.seed, self.climate, self.base, self.planet)
+
+    @cached_property
+    def earth(self) -> Earth:
+        """The planet behind, with its cells: static layers by name, and what makers of events need."""
+        base: Base = ProceduralPlanet(self.seed) if self.base == "procedural" else _planet(self.planet)
+        return Earth(self.seed, self.climate or Climate(), base)
+
+    def box(self, lon: float, lat: float, size: float | tuple[int, int], gsd: int = PIXEL) -> GeoBox:
+        """A grid around a place, in the zone of the place, on whole multiples of the pixel size.
+
+        Args:
+            lon: of the centre [degrees].
+            lat: of the centre [degrees].
+            size: metres along a side, or ``(height, width)`` in pixels.
+            gsd: pixel size [m], one of ``frame.GSD_LADDER``.
+
+        Raises:
+            InputError: there is no such place or pixel size, or the size is not positive.
+        """
+        height, width = size if isinstance(size, tuple) else (round(size / gsd), round(size / gsd))
+        if gsd not in GSD_LADDER or height < 1 or width < 1:
+            raise InputError(
+                f"A box of {height} x {width} pixels of {gsd} m was asked for",
+                expected=f"at least one pixel of one of {', '.join(map(str, GSD_LADDER))} m",
+                remedy="give the size in metres, or as (height, width) in pixels, and the pixel size as gsd=",
+            )
+        zone = zone_at(lon, lat)
+        x, y = zone.metres(lon, lat)
+        row, column = round(-y / gsd - height / 2.0), round(x / gsd - width / 2.0)
+        return Window(zone, row, column, height, width, gsd // PIXEL).geobox
+
+    def truth(
+        self,
+        box: GeoBox | Window,
+        time: Any,
+        layers: Iterable[str] | None = None,
+        *,
+        chunks: Chunks | None = None,
+    ) -> xr.Dataset:
+        """All that is known about a box on a day.
+
+        On pixels coarser than 10 m, quantities are means over whole blocks of 10 m pixels, and a class layer NAME comes
+        as the shares ``NAME_fraction`` and the class with the largest share, ``NAME`` (the first of equal ones), which
+        xarray counts among the coordinates, because a dim has its name. The cost is that of the 10 m pixels.
+
+        Args:
+            box: grid as ``World.box`` makes it, or a window of ``frame``.
+            time: a day from 1980 to 2100, anything that numpy takes for one; hours are left out.
+            layers: names of ``truth.LAYERS``; None gives all (identities only at 10 m).
+            chunks: pixels along a side of chunks, or ``(y, x)``: the result is lazy, and chunks can be worked out in
+                parallel and one after the other. None works out everything at once.
+
+        Returns:
+            Dataset with the dims ``(y, x)`` (shares ``(NAME, y, x)``), float32 quantities, uint8 classes, and attrs
+            that say which world it is.
+
+        Raises:
+            InputError: the grid has no CRS or does not fit the planet, the day lies outside 1980 to 2100, a layer is
+                unknown, or an identity was asked for on coarse pixels.
+            ResourceError: the result would not fit into memory; the sentence says how to ask for it in chunks.
+        """
+        window = box if isinstance(box, Window) else window_of(box)
+        _check_place(window)
+        day = checked_day(time)
+        names = _checked_layers(layers, window)
+        if chunks is None:
+            _check_memory(window, names)
+            held: dict[str, Any] = dict(_made(self, window, day, names))
+        else:
+            held = _lazy(self, window, day, names, chunks)
+        return self._described(held, window, day, names)
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """What a report stores about the world it used."""
+        known = {"world": WORLD_VERSION, "world_hash": version_hash(), "world_seed": self.seed, "world_base": self.base}
+        digest = self.earth.base.digest
+        climate = {} if self.climate in (None, Climate()) else {"world_climate": str(self.climate)}
+        return {**known, **({"world_base_hash": digest} if digest else {}), **climate}
+
+    def _described(
+        self, held: dict[str, Any], window: Window, day: np.datetime64, names: tuple[str, ...]
+    ) -> xr.Dataset:
+        coords: dict[Any, Any] = dict(xr_coords(window.geobox))
+        variables: dict[str, Any] = {}
+        for name in names:
+            info, legend = LAYERS[name], legend_of(name)
+            attrs: dict[str, Any] = {"units": info.unit, "long_name": info.meaning}
+            if legend is not None:
+                attrs["legend"] = legend.to_json()
+            variables[name] = (("y", "x"), held[name], attrs)
+            if f"{name}_fraction" in held and legend is not None:
+                coords[name + "_class"] = (f"{name}", [entry.name for entry in legend])
+                of = {"units": "1", "long_name": f"shares of {info.meaning}", "legend": legend.to_json()}
+                variables[f"{name}_fraction"] = ((name, "y", "x"), held[f"{name}_fraction"], of)
+        coords["time"] = day.astype("datetime64[ns]")
+        return xr.Dataset(variables, coords, self.attrs)
+
+
+@cache
+def version_hash() -> str:
+    """A hash of this version of the world: of its sources and tables, line ends apart. It changes with any of them."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256(WORLD_VERSION.encode())
+    for pattern in _SOURCES:
+        for file in sorted(root.glob(pattern)):
+            if file.is_file():
+                content = file.read_bytes().replace(b"\r\n", b"\n") if file.suffix == ".py" else file.read_bytes()
+                digest.update(f"\0{file.relative_to(root).as_posix()}\0{len(content)}\0".encode())
+                digest.update(content)
+    return digest.hexdigest()
+
+
+@cache
+def _planet(path: Path | str | None) -> BasePlanet:
+    """Worlds of one planet share its grids, which are never written to."""
+    return BasePlanet(path)
+
+
+def _check_place(window: Window) -> None:
+    if 0 in window.shape:
+        return
+    x, y = np.meshgrid(window.x[[0, -1]], window.y[[0, -1]])
+    lon, lat = window.zone.lonlat(x, y)
+    x_again, y_again = (np.full(x.shape, np.inf) for _ in range(2))
+    if np.isfinite(lon).all() and np.isfinite(lat).all():
+        places = [window.zone.metres(*place) for place in zip(lon.flat, lat.flat, strict=True)]
+        x_again, y_again = (np.reshape(part, x.shape) for part in zip(*places, strict=True))
+    if not (np.abs(x_again - x).max() < 1.0 and np.abs(y_again - y).max() < 1.0):
+        raise InputError(
+            f"The box reaches to x {x.min():.0f} to {x.max():.0f}, y {y.min():.0f} to {y.max():.0f} m of "
+            f"EPSG:{window.zone.epsg}, where the zone knows no place",
+            expected="a box near its zone",
+            remedy="make it with World.box(lon, lat, ...), or take the zone of the place, frame.zone_at(lon, lat)",
+        )
+
+
+def _checked_layers(layers: Iterable[str] | None, window: Window) -> tuple[str, ...]:
+    coarse = window.step > 1
+    if layers is None:
+        return tuple(name for name, info in LAYERS.items() if not (coarse and info.kind == "identity"))
+    names = tuple(dict.fromkeys([layers] if isinstance(layers, str) else layers))
+    for name in names:
+        if name not in LAYERS:
+            raise InputError(
+                f"The truth has no layer '{name}'",
+                expected=f"some of {', '.join(LAYERS)}",
+                remedy=f"the nearest names are: {nearest(name, LAYERS)}",
+            )
+        if coarse and LAYERS[name].kind == "identity":
+            raise InputError(
+                f"The layer '{name}' was asked for on pixels of {window.gsd} m",
+                expected="pixels of 10 m: numbers of things have neither mean nor share",
+                remedy=f"leave out '{name}', or ask for 10 m",
+            )
+    return names
+
+
+def _pixel_bytes(names: Iterable[str], step: int) -> int:
+    total = 0
+    for name in names:
+        legend = legend_of(name)
+        total += {"quantity": 4, "class": 1, "identity": 8}[LAYERS[name].kind]
+        total += 4 * len(legend) if legend is not None and step > 1 else 0
+    return total
+
+
+def _check_memory(window: Window, names: tuple[str, ...]) -> None:
+    needed = window.height * window.width * _pixel_bytes(names, window.step)
+    if needed > MOST_BYTES:
+        raise ResourceError(
+            f"The truth of {window.height} x {window.width} pixels and {len(names)} layers takes {needed / 2**30:.1f} "
+            f"GiB of memory",
+            expected=f"at most {MOST_BYTES / 2**30:g} GiB at once",
+            remedy="ask for it in chunks, truth(box, time, chunks=1000), and write them one after the other "
+            "(.to_zarr(...)); or name the layers that you need",
+        )
+
+
+def _lazy(world: World, window: Window, day: np.datetime64, names: tuple[str, ...], chunks: Chunks) -> dict[str, Any]:
+    sizes = da.core.normalize_chunks(chunks, window.shape, dtype=np.float32)
+    make = delayed(_made, pure=True)
+    rows: dict[str, list[list[Any]]] = {}
+    top = window.row
+    for height in sizes[0]:
+        left, parts = window.column, []
+        for width in sizes[1]:
+            part = Window(window.zone, top, left, height, width, window.step)
+            parts.append((make(world, part, day, names), part))
+            left += width
+        top += height
+        for name, (shape, dtype) in _shapes(names, window.step).items():
+            line = [da.from_delayed(made[name], shape + part.shape, dtype) for made, part in parts]
+            rows.setdefault(name, []).append(line)
+    return {name: da.block(lines) for name, lines in rows.items()}
+
+
+def _shapes(names: tuple[str, ...], step: int) -> dict[str, tuple[tuple[int, ...], type[np.generic]]]:
+    """Leading shape and type of each variable."""
+    out: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {}
+    for name in names:
+        kinds: dict[str, type[np.generic]] = {"quantity": np.float32, "class": np.uint8, "identity": np.int64}
+        out[name] = ((), kinds[LAYERS[name].kind])
+        legend = legend_of(name)
+        if legend is not None and step > 1:
+            out[f"{name}_fraction"] = ((len(legend),), np.float32)
+    return out
+
+
+def _made(world: World, window: Window, day: np.datetime64, names: tuple[str, ...]) -> Layers:
+    """The layers of a window, a tile of about 10 km at a time."""
+    out = {name: np.empty(shape + window.shape, dtype) for name, (shape, dtype) in _shapes(names, window.step).items()}
+    for tile in _tiles(window):
+        place = (
+            ...,
+            slice(tile.row - window.row, tile.row - window.row + tile.height),
+            slice(tile.column - window.column, tile.column - window.column + tile.width),
+        )
+        fine = _finest(world.earth, tile.finest(), day, names)
+        for name in names:
+            for variable, values in _coarsened(name, fine[name], tile.step).items():
+                out[variable][place] = values
+    return out
+
+
+def _tiles(window: Window) -> Iterator[Window]:
+    """Parts of a window cut at absolute multiples of its pixels, about as large as the cells of most makers."""
+    size = max(1, _TILE // window.step)
+
+    def parts(first: int, count: int) -> Iterator[tuple[int, int]]:
+        edges = [first, *range((first // size + 1) * size, first + count, size), first + count]
+        return itertools.pairwise(edges)
+
+    for top, bottom in parts(window.row, window.height) if window.height else ():
+        for left, right in parts(window.column, window.width) if window.width else ():
+            yield Window(window.zone, top, left, bottom - top, right - left, window.step)
+
+
+def _finest(earth: Earth, window: Window, day: np.datetime64, names: tuple[str, ...]) -> Layers:
+    """Layers at 10 m."""
+    still = [name for name in names if name not in MOVING]
+    out = earth.read_all(still, window)
+    if len(still) < len(names):
+        out.update(state(earth, window, day))
+    return {name: out[name] for name in names}
+
+
+def _coarsened(name: str, fine: NDArray[Any], step: int) -> Layers:
+    """Exact means of quantities and shares of classes over blocks of ``step`` x ``step``."""
+    if step == 1:
+        return {name: fine}
+    blocks = fine.reshape(fine.shape[0] // step, step, fine.shape[1] // step, step)
+    legend = legend_of(name)
+    if legend is None:
+        # Values are whole multiples of a power of two: their sums are exact, in whatever order they are added.
+        return {name: (blocks.sum(axis=(1, 3), dtype=np.float64) / step**2).astype(np.float32)}
+    counts = np.stack([(blocks == label).sum(axis=(1, 3), dtype=np.int64) for label in range(len(legend))])
+    fractions = (counts / step**2).astype(np.float32)
+    return {f"{name}_fraction": fractions, name: counts.argmax(axis=0).astype(np.uint8)}
