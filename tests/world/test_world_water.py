@@ -46,7 +46,7 @@ def test_the_ocean_colour_algorithm_finds_its_chlorophyll(chlorophyll: float) ->
     assert 0.5 < found / chlorophyll < 2.0
 
 
-@pytest.mark.parametrize("sediment", [5.0, 10.0, 20.0, 50.0, 80.0])
+@pytest.mark.parametrize("sediment", [10.0, 20.0, 50.0, 80.0])
 def test_red_reflectance_of_mud_is_that_of_the_north_sea(sediment: float) -> None:
     # Nechad, Ruddick and Park (2010) at 665 nm, turned round; their own scatter is a third.
     published = (sediment - 1.74) / (355.85 + (sediment - 1.74) / 0.1728)

@@ -338,6 +338,12 @@ def _shares(truth: xr.Dataset, name: str) -> list[tuple[Codes, Values | None]] |
                 expected=f"{count}, one per class",
                 remedy="add the others",
             )
+        if name != "crop" and values.size and not np.allclose(values.sum(axis=0), 1.0, rtol=0, atol=0.01):
+            raise InputError(
+                f"The shares of {name}_fraction do not add up to 1 everywhere",
+                expected="shares of all classes, for every pixel",
+                remedy="divide them by their sum, and cut pixels without any class off",
+            )
         if name == "crop":  # where something grows, what; 'none' stands for the rest of the pixel
             grown = values[1:].sum(axis=0)
             values = np.concatenate([(grown <= 1e-6)[None].astype(np.float32), values[1:] / np.maximum(grown, 1e-6)])
