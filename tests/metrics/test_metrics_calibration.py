@@ -35,7 +35,8 @@ def test_calibration_errors_equal_brute_force(seed: int) -> None:
     answers = covered(z)
     gaps, weighted = [], 0.0
     for q in QUANTILES:
-        inside = sum(abs(value) <= stats.norm.ppf((1 + q) / 2) for value in z)
+        reach = stats.norm.ppf((1 + q) / 2)
+        inside = sum(abs(value) <= reach for value in z)
         gaps.append(abs(inside / 23 - q))
         weighted += inside * gaps[-1] / 23
     assert answers["ece_reg"].value == pytest.approx(np.mean(gaps))

@@ -50,7 +50,11 @@ def test_summary_says_what_it_rests_on() -> None:
     assert answers["balanced_accuracy"].reason == "1 of 3 classes are not in the truth"
     assert answers["miou"].value == pytest.approx((5 / 8 + 4 / 7) / 2)
     assert (answers["miou"].count, answers["miou"].skipped) == (2, 1)
-    assert matrix.compute("zero")["miou"].value == pytest.approx((5 / 8 + 4 / 7) / 3)
+    assert answers["miou"].reason == "1 of 3 classes are in neither truth nor prediction and are left out"
+    zero = matrix.compute("zero")["miou"]
+    assert zero.value == pytest.approx((5 / 8 + 4 / 7) / 3)
+    assert (zero.count, zero.skipped) == (3, 0)
+    assert zero.reason == "1 of 3 classes are in neither truth nor prediction and count as 0"
     no_bg = matrix.compute(background=0)
     assert no_bg["miou_no_bg"].value == pytest.approx(4 / 7)
     assert no_bg["f1_no_bg"].value == pytest.approx(8 / 11)

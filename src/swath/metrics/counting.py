@@ -71,57 +71,54 @@ def count_pairs(
 def _count_span(flat: Flat, span: tuple[int, int], size: int) -> NDArray[np.int64]:
     """Counts of the pixels from the first to before the second position of the span."""
     true, predicted, valid = flat
-    block, spare = _histogram(size)
+    cells = size * size + 1
+    single, pairs = np.zeros(cells, np.int64), np.zeros(0, np.int64)
     for start in range(span[0], span[1], BLOCK):
         part = slice(start, min(start + BLOCK, span[1]))
         index = _index(true[part], predicted[part], None if valid is None else valid[part], size)
-        if block.ndim == 1:
-            block += np.bincount(index, minlength=block.size)
-            continue
-        paired = index.size // 2 * 2 if index.size >= PAIRS_PAY else 0
-        if paired:
-            block += np.bincount(index[:paired].view(np.uint16), minlength=block.size).reshape(block.shape)
-        spare += np.bincount(index[paired:], minlength=256)
-    counts = block if block.ndim == 1 else block.sum(axis=0) + block.sum(axis=1) + spare
-    return counts[: size * size].reshape(size, size)
-
-
-def _histogram(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Empty counts of pairs of bytes ``(256, 256)`` or of larger numbers ``(n,)``, and of a byte left over."""
-    if size <= BYTE_CLASSES:
-        return np.zeros((256, 256), np.int64), np.zeros(256, np.int64)
-    cells = 1 << 16 if size <= WORD_CLASSES else size * size + 1
-    return np.zeros(cells, np.int64), np.zeros(0, np.int64)
+        paired = 0
+        if index.dtype == np.uint8 and index.size >= PAIRS_PAY:
+            paired = index.size // 2 * 2
+            found = np.bincount(index[:paired].view(np.uint16), minlength=cells * 256)
+            pairs = found if not pairs.size else np.add(pairs, found, out=pairs)
+        single += np.bincount(index[paired:], minlength=cells)
+    if pairs.size:
+        table = pairs.reshape(cells, 256)  # one pixel along each axis, in an order that no sum depends on
+        single += table.sum(axis=1) + table.sum(axis=0)[:cells]
+    return single[: size * size].reshape(size, size)
 
 
 def _index(
     true: NDArray[Any], predicted: NDArray[Any], valid: NDArray[np.bool_] | None, size: int
 ) -> NDArray[np.integer]:
-    """``truth * K + prediction`` per pixel, the largest number of the dtype (or K * K) where a pixel is not used."""
-    used = valid
-    if true.dtype.kind == "i":
-        known = true != true.dtype.type(IGNORE)
-        used = known if used is None else known & used
-    if used is not None and not used.all():
-        true, predicted = true * used, predicted * used  # what stands under the mask may be any number
-    else:
-        used = None
-    for labels in (true, predicted):
-        if labels.size and (labels.max() >= size or (labels.dtype.kind == "i" and labels.min() < 0)):
-            raise OutsideError
-    if size > WORD_CLASSES:
-        wide = true.astype(np.int64) * size + predicted.astype(np.int64)
-        return wide if used is None else np.where(used, wide, size * size)
-    small = np.uint8 if size <= BYTE_CLASSES else np.uint16
+    """``truth * K + prediction`` per pixel, and ``K * K`` where a pixel is not used."""
+    signed = true.dtype.kind == "i"
+    true, predicted = _unsigned(true), _unsigned(predicted)
+    used = None if valid is None or valid.all() else valid
+    if used is None and true.max() >= size and signed:
+        used = true != true.dtype.type(IGNORE % 2 ** (8 * true.dtype.itemsize))
+    elif used is not None and signed:
+        used = used & (true != true.dtype.type(IGNORE % 2 ** (8 * true.dtype.itemsize)))
+    if used is not None:  # what stands under the mask may be any number
+        keep = used.view(np.uint8)
+        true, predicted = true * keep, predicted * keep
+    if true.max() >= size or predicted.max() >= size:
+        raise OutsideError
+    small = np.uint8 if size <= BYTE_CLASSES else np.uint16 if size <= WORD_CLASSES else np.int64
     index: NDArray[np.integer] = np.multiply(true.astype(small, copy=False), small(size))
     index += predicted.astype(small, copy=False)
-    if used is not None:
-        index |= np.subtract(used, 1, dtype=small)  # 0 where used, all bits where not
+    if used is not None:  # unused pixels have index 0 so far
+        index += np.multiply(used.view(np.uint8) ^ 1, size * size, dtype=small)
     return index
 
 
+def _unsigned(labels: NDArray[Any]) -> NDArray[Any]:
+    """The same bytes read as unsigned numbers: negative ones become too large, so one comparison finds both."""
+    return labels.view(f"u{labels.dtype.itemsize}")
+
+
 def _flat(values: NDArray[Any]) -> NDArray[Any]:
-    """One axis, no copy if the values lie in one piece; bool as bytes where it is a label."""
+    """One axis, no copy if the values lie in one piece."""
     return np.ascontiguousarray(values).reshape(-1)
 
 

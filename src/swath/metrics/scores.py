@@ -156,16 +156,18 @@ def summary(counts: NDArray[Any], absent: Absent = "skip", background: int | Non
     why = f"{missing} of {len(truth)} classes are not in the truth" if missing else ""
     mean_recall = float(balanced_accuracy(counts))
     outcomes["balanced_accuracy"] = Outcome(mean_recall, occurring, missing, why if total else nothing)
-    present = np.ones(len(truth), np.bool_) if absent == "zero" else (truth + predicted) > 0
+    present = (truth + predicted) > 0
     _check_background(background, len(truth))
     if background is not None:
         present = np.delete(present, background)
-    kept, left = int(present.sum()), int((~present).sum())
-    why = f"{left} of {kept + left} classes are in neither truth nor prediction" if left else ""
+    left = int((~present).sum())
+    kept, skipped = (present.size, 0) if absent == "zero" else (present.size - left, left)
+    rule = "count as 0" if absent == "zero" else "are left out"
+    why = f"{left} of {present.size} classes are in neither truth nor prediction and {rule}" if left else ""
     suffix = "" if background is None else "_no_bg"
     for key, score in (("precision", precision), ("recall", recall), ("f1", f1), ("miou", iou)):
         value = float(macro(score(counts), counts, absent, background))
-        outcomes[key + suffix] = Outcome(value, kept, left, why if total else nothing)
+        outcomes[key + suffix] = Outcome(value, kept if total else 0, skipped, why if total else nothing)
     return outcomes
 
 
