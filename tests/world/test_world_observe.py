@@ -17,9 +17,12 @@ from odc.geo.xr import xr_coords
 
 from swath import cubes, sensors
 from swath.errors import ConfigError, InputError, ResourceError
+from swath.sources.world import packages
 from swath.sources.world.render import Atmosphere, Conditions, cell, margin, masks, observe
 from swath.sources.world.render.instrument import INSTRUMENTS
 from swath.sources.world.truth import GRASS, WATER
+
+pytestmark = pytest.mark.skipif(bool(packages.missing()), reason="run: swath data get world")
 
 CLEAR = Conditions(noise=False, point_spread=False, aerosol_error=0.0)
 NOON = "2023-06-21T10:20:00"
@@ -262,6 +265,55 @@ def test_clouds_are_the_same_for_all_sensors_and_masks_agree(monkeypatch: pytest
     assert blue[depth > 8].mean() > 2 * blue[depth < 0.1].mean()
 
 
+def test_the_ground_is_dark_in_the_shadow_of_clouds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cell, "surface_of", even({}))
+    said = replace(CLEAR, cloud_fraction=0.5, cirrus_fraction=0.0, sun=(55.0, 150.0), cloud_thickness=(60.0, 60.0))
+    truth = flat(grid(180, 180))
+    sky = masks(truth, "sentinel2_l2a", NOON, 2, conditions=said)
+    data = cubes.to_physical(observe(truth, "sentinel2_l2a", NOON, rng=2, conditions=said)["grid_20m"].to_dataset())
+    red_edge = data["data"].sel(band="B8A").values[0]
+    open_sky = sky["cloud_optical_thickness"].values == 0
+    shadow = sky["shadow"].values
+    assert (open_sky & (shadow > 0.5)).any() and (open_sky & (shadow == 0)).any()
+    assert red_edge[open_sky & (shadow == 0)] == pytest.approx(0.2, abs=1e-3)
+    # Near infrared is nearly all direct light, of which the cloud lets 1 - shadow through.
+    dark = open_sky & (shadow > 0.5)
+    assert np.abs(red_edge[dark] / 0.2 - (1 - shadow[dark])).max() < 0.2
+    assert (red_edge[dark] < 0.13).all()
+
+
+def test_aerosol_that_is_taken_too_high_makes_blue_ground_too_dark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cell, "surface_of", even({"B02": 0.05}))
+    air = replace(CLEAR, atmosphere=Atmosphere(0.2))
+    blue = []
+    for error in (-0.1, 0.0, 0.1):
+        scene = observe(flat(grid()), "sentinel2_l2a", NOON, conditions=replace(air, aerosol_error=error))
+        blue.append(float(cubes.to_physical(scene["grid_10m"].to_dataset())["data"].sel(band="B02").mean()))
+    assert blue[0] > 0.053 and blue[1] == pytest.approx(0.05, abs=3e-4) and blue[2] < 0.047
+
+
+def test_truths_of_other_pixels() -> None:
+    for sensor, gsd in (("hls_s30", 30.0), ("hls_l30", 30.0), ("hls_l30", 15.0), ("sentinel2_l2a", 5.0)):
+        scene = observe(varied(grid(24, 24, x=600_000, y=4_999_980, gsd=gsd)), sensor, NOON)
+        assert all(node["valid"].values.all() for node in scene.children.values())
+    fine = varied(grid(60, 60, x=600_060 - 30, y=4_999_980, gsd=1.0))
+    assert observe(fine, "sentinel2_l2a", NOON)["grid_10m"]["data"].shape[2:] == (6, 6)
+
+
+def test_undefined_elevation_is_the_level_of_the_sea() -> None:
+    truth = varied(grid())
+    truth["elevation"].values[:] = 0.0
+    level = observe(truth, "sentinel2_l2a", NOON)
+    truth["elevation"].values[3:9] = np.nan
+    same(observe(truth, "sentinel2_l2a", NOON), level)
+
+
+def test_radar_is_observed_too() -> None:
+    scene = observe(varied(grid()), "sentinel1_grd", "2023-06-21", conditions=Conditions(orbit="ascending"))
+    assert scene["grid_10m"]["data"].sizes["band"] == 2
+    assert scene.attrs["sensor"] == "sentinel1_grd"
+
+
 def test_cirrus_shows_in_its_band_alone_among_those_that_see_the_ground() -> None:
     truth = flat(grid(60, 60), WATER)
     clear = observe(truth, "sentinel2_l1c", NOON, conditions=Conditions(noise=False))["grid_60m"]
@@ -348,6 +400,11 @@ def test_margins_are_whole_pixels_of_every_grid() -> None:
 def test_bad_requests_say_what_is_wrong(change: dict, arguments: tuple, word: str) -> None:
     with pytest.raises(InputError, match=word):
         observe(flat(grid(**change)), *arguments)
+
+
+def test_an_unknown_platform_is_told_before_anything_is_made() -> None:
+    with pytest.raises(InputError, match="sentinel2b"):
+        observe(flat(grid()), "sentinel2_l2a", NOON, conditions=Conditions(platform="sentinel9z"))
 
 
 def test_bad_truths_say_what_is_wrong() -> None:

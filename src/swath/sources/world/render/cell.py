@@ -36,7 +36,10 @@ from swath.sources.world.render.responses import BandWeights, band_weights, resp
 from swath.sources.world.render.surface import surface_reflectance
 
 CELL = 6000
-"""Metres along a side: whole pixels of 10, 15, 20, 30 and 60 m."""
+"""Metres along a side: whole pixels of 10, 20, 30 and 60 m."""
+
+BLOCKS = ((5.0, 6000), (1.0, 1200), (0.0, 240))
+"""Finest pixel of a truth [m] and side of the blocks that cells are made in [m]: at most 1200 pixels for most."""
 
 Values = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -232,7 +235,7 @@ def surface_of(plan: Plan, sun: Ray, layers: xr.Dataset) -> Values:
     azimuth = 0.0 if view.zenith == 0.0 else _rounded(airs.relative_azimuth(sun, view), airs.AZIMUTH_STEP)
     return surface_reflectance(
         layers,
-        _weights(plan.sensor, satellite, plan.names),
+        band_shapes(plan.sensor, satellite, plan.names),
         _rounded(sun.zenith, airs.ZENITH_STEP),
         view.zenith,
         azimuth,
@@ -247,7 +250,8 @@ def _rounded(value: float, step: float) -> float:
 
 
 @lru_cache(maxsize=16)
-def _weights(sensor: str, satellite: str | None, names: tuple[str, ...]) -> BandWeights:
+def band_shapes(sensor: str, satellite: str | None, names: tuple[str, ...]) -> BandWeights:
+    """What turns spectra into the bands of a satellite."""
     return band_weights(responses(sensor, satellite, names))
 
 

@@ -45,7 +45,7 @@ class Conditions:
         cirrus_fraction: the same of cirrus; None: half of ``cloud_fraction``.
         cloud_height, cirrus_height: range above the ground [m]; one height a scene is drawn from it.
         cloud_thickness, cirrus_thickness: range of the optical thickness one standard deviation inside the edge.
-        wind_speed: at 10 m [m s-1]; roughens water. None: ``truth.attrs['wind_speed']``, else 4.
+        wind_speed: at 10 m [m s-1]; radar alone asks for it. None: ``truth.attrs['wind_speed']``, else 4.
         view_zenith, view_azimuth: of the satellite seen from the ground [degrees].
         sun: (zenith, azimuth) instead of what time and place say [degrees].
         platform: which satellite, such as ``sentinel2b``; None: the first.

@@ -29,7 +29,7 @@ from swath.cubes.assemble import tree_of
 from swath.errors import InputError, ResourceError
 from swath.sensors import Scaling
 from swath.sources.world.render import illumination
-from swath.sources.world.render.cell import CELL, Made, Node, Plan, render, sky_over
+from swath.sources.world.render.cell import BLOCKS, CELL, Made, Node, Plan, band_shapes, render, sky_over
 from swath.sources.world.render.clouds import Ray
 from swath.sources.world.render.conditions import Conditions, moment_of, sun_over
 from swath.sources.world.render.instrument import RADAR, Instrument, instrument
@@ -55,7 +55,8 @@ def observe(
 
     Args:
         truth: layers ``(y, x)`` of ``world.truth.LAYERS`` on a projected grid in metres; ``cover`` is needed,
-            ``elevation`` gives slopes, shadows and thinner air. Lazy layers give lazy cubes.
+            ``elevation`` gives slopes, shadows and thinner air (where it is undefined, the sea's level counts).
+            ``truth.attrs['seed']`` names the fine variation of the ground. Lazy layers give lazy cubes.
         sensor: ``sentinel2_l1c``, ``sentinel2_l2a``, ``hls_s30``, ``hls_l30``, ``landsat8_oli``, ``landsat7_etm``,
             ``landsat5_tm`` or ``sentinel1_grd``.
         time: a date (the satellite then comes at its usual hour), or a moment in UTC; 1980 to 2100.
@@ -109,7 +110,7 @@ def masks(
         conditions: as for ``observe``.
 
     Returns:
-        float32 ``(y, x)`` on the grid of the quality layer: ``cloud_optical_thickness`` and
+        float32 ``(y, x)`` on pixels of 20 m for Sentinel-2 and 30 m for others: ``cloud_optical_thickness`` and
         ``cirrus_optical_thickness`` towards the satellite, ``shadow``: share of the sunlight that clouds take from the
         ground.
 
@@ -158,7 +159,7 @@ def margin(sensor: str, conditions: Conditions | None = None, gsd: float = 10.0)
 
 @dataclass(frozen=True, eq=False)
 class _Cell:
-    """A part of a cell, in pixels of the truth, and the sun over the cell."""
+    """A block of a cell, in pixels of the truth, and the sun over the cell."""
 
     part: Rectangle
     sun: Ray
@@ -166,7 +167,7 @@ class _Cell:
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """The cells that a truth touches, row by row."""
+    """The blocks that a truth touches, row by row."""
 
     rows: tuple[tuple[_Cell, ...], ...]
 
@@ -216,7 +217,9 @@ def _plan(
             )
         )
     distance = float(earth_sun_distance(moment.time))
-    return Plan(sensor, stage.name, tool, grid, moment, distance, tuple(nodes), "elevation" in truth)
+    plan = Plan(sensor, stage.name, tool, grid, moment, distance, tuple(nodes), "elevation" in truth)
+    band_shapes(sensor, said.platform, plan.names)  # complains of unknown platforms and absent files
+    return plan
 
 
 def _product_scaling(
@@ -232,19 +235,25 @@ def _blur(tool: Instrument, name: str, said: Conditions, gsd: float) -> tuple[fl
     return gaussian(channel.gsd_m, channel.transfer, gsd) if said.point_spread else (1.0,)
 
 
+def block_size(gsd: float) -> int:
+    """Side of the blocks that a truth with pixels of ``gsd`` metres is observed in [m]."""
+    return next(side for finest, side in BLOCKS if gsd >= finest)
+
+
 def _cells(plan: Plan) -> _Cells:
-    """The parts of cells that the truth covers, each with its sun.
+    """The blocks that the truth covers, each with the sun of its cell.
 
     Raises:
         InputError: the sun is too low somewhere.
     """
     grid = plan.grid
-    size = grid.times(CELL)
+    side = block_size(grid.gsd)
+    size = grid.times(side)
     over = grid.place.coarser(size)
     columns, rows = np.meshgrid(over.column + np.arange(over.width), over.row + np.arange(over.height))
-    x = np.asarray((columns.ravel() + 0.5) * CELL + grid.shift[0], np.float64)
-    y = np.asarray(-(rows.ravel() + 0.5) * CELL + grid.shift[1], np.float64)
-    suns = sun_over(grid, x, y, plan.moment)
+    x = (columns.ravel() * side // CELL + 0.5) * CELL + grid.shift[0]
+    y = -(rows.ravel() * side // CELL + 0.5) * CELL + grid.shift[1]
+    suns = sun_over(grid, np.asarray(x, np.float64), np.asarray(y, np.float64), plan.moment)
     found = [
         _Cell(Rectangle(int(row) * size, int(column) * size, size, size).common(grid.place), sun)
         for row, column, sun in zip(rows.ravel(), columns.ravel(), suns, strict=True)
@@ -277,7 +286,14 @@ def _inputs(plan: Plan, truth: xr.Dataset, part: Rectangle) -> tuple[xr.Dataset,
 
 
 def _made(plan: Plan, sun: Ray, layers: xr.Dataset, elevation: Any, part: Rectangle) -> tuple[Made, ...]:
-    heights = None if elevation is None else np.asarray(elevation, np.float32)
+    if elevation is None:
+        return render(plan, sun, layers, None, part)
+    heights = np.asarray(elevation, np.float32)
+    known = np.isfinite(heights)
+    if not known.all():
+        heights = np.where(known, heights, np.float32(0.0))
+        own = plan.surface(part).within(plan.relief(part))
+        layers = layers.assign(elevation=(("y", "x"), heights[own]))
     return render(plan, sun, layers, heights, part)
 
 
@@ -379,12 +395,13 @@ def _check_memory(plan: Plan, cells: _Cells) -> None:
     working = largest * 4 * (_WORKING + 2 * len(plan.names)) * min(_THREADS, os.cpu_count() or 1)
     wanted, there = 2 * stored + working, available_memory()
     if there is not None and wanted > there:
+        chunk = plan.grid.times(block_size(plan.grid.gsd))
         raise ResourceError(
             f"The scene of {plan.grid.place.height} x {plan.grid.place.width} pixels of the truth needs about "
             f"{wanted / 2**30:.1f} GiB and {there / 2**30:.1f} GiB of memory are free",
             expected="a scene that fits, or one that is made block by block",
-            remedy=f"chunk the truth first, truth.chunk({{'y': {plan.grid.times(CELL)}, 'x': "
-            f"{plan.grid.times(CELL)}}}), so that the cubes are lazy, or observe smaller windows with margin()",
+            remedy=f"chunk the truth first, truth.chunk({{'y': {chunk}, 'x': {chunk}}}), so that the cubes are lazy, "
+            "or observe smaller windows with margin()",
         )
 
 
