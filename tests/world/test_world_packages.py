@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from swath.errors import InputError, MissingError
+from swath.cli.data import get, make
+from swath.errors import ConfigError, InputError, MissingError
 from swath.sources import packages as shared
 from swath.sources.world import packages
 from swath.sources.world.packages import FILES, fetch, locate, missing
@@ -112,3 +113,17 @@ def test_every_package_has_a_checksum_and_a_licence() -> None:
         assert re.fullmatch("[0-9a-f]{64}", package.sha256 or "")
         assert any("LICENSE" in file or "METADATA" in file for file in package.files)
     assert packages.versions()["leaf absorption"]["package"] == "prosail"
+
+
+def test_the_command_brings_what_is_absent(
+    nothing_installed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    know(monkeypatch, tmp_path / "index")
+    get("world")
+    assert "world: fetched pyrsr-0.8.0, earthlib-1.1.0, prosail-2.0.5" in " ".join(capsys.readouterr().out.split())
+    get("world")
+    assert "world: everything is here" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="one of planet, world"):
+        get("word")
+    with pytest.raises(ConfigError, match="no data set 'word'"):
+        make("word")

@@ -239,7 +239,7 @@ def test_tiles_are_cut_from_one_world(top: int, left: int, height: int, width: i
 def test_blocks_do_not_show(msi: BandWeights, monkeypatch: pytest.MonkeyPatch) -> None:
     truth = everything(40, seed=2)
     whole = surface_reflectance(truth, msi, 30.0)
-    monkeypatch.setattr("swath.sources.world.render.surface._BLOCK", 1)
+    monkeypatch.setattr("swath.sources.world.render.pixels.BLOCK", 1)
     np.testing.assert_array_equal(surface_reflectance(truth, msi, 30.0), whole)
     assert whole.dtype == np.float32 and np.isfinite(whole).all()
     assert whole.min() >= 0 and whole.max() < 1.3
