@@ -18,9 +18,10 @@ from swath.sources.world.truth import BARE, BUILT, COVER, WATER
 Values = NDArray[np.float32]
 Codes = NDArray[np.int64]
 
-# By code of COVER: least and largest leaf area in a year, chlorophyll [ug cm-2], and the dead share in winter.
+# By code of COVER: least and largest leaf area in a year (largest: the means of Asner, Scurlock and Hicke 2003, Global
+# Ecology and Biogeography 12, 191-205), chlorophyll [ug cm-2], and the dead share in winter.
 _LOWEST = np.array([1.2, 0.6, 0.8, 0.3, 0.4, 0.02, 0.0, 0.0, 0.8, 3.5, 0.4], np.float32)
-_HIGHEST = np.array([4.5, 1.8, 2.5, 3.2, 1.2, 0.2, 0.0, 0.0, 3.0, 4.0, 1.0], np.float32)
+_HIGHEST = np.array([5.1, 2.1, 2.5, 3.2, 1.2, 0.2, 0.0, 0.0, 3.0, 4.0, 1.0], np.float32)
 _CHLOROPHYLL = np.array([45, 38, 35, 42, 38, 30, 30, 30, 38, 45, 25], np.float32)
 _BROWN = np.array([0.5, 0.5, 0.75, 0.7, 0.6, 0.8, 0, 0, 0.75, 0.1, 0.5], np.float32)
 
@@ -63,7 +64,7 @@ def default(name: str, cover: Codes, summer: Values | float, uneven: Values | fl
         low, high = _LOWEST[cover], _HIGHEST[cover]
         return np.asarray((low + (high - low) * summer) * uneven, np.float32)
     if name == "brown_fraction":
-        return np.asarray(0.05 + _BROWN[cover] * (1.0 - summer) * np.float32(0.9), np.float32)
+        return np.asarray(0.05 + 0.9 * _BROWN[cover] * (1.0 - summer) ** 2, np.float32)  # most die at the end
     if name == "leaf_chlorophyll":
         return _CHLOROPHYLL[cover]
     if name == "soil":
@@ -75,7 +76,7 @@ def default(name: str, cover: Codes, summer: Values | float, uneven: Values | fl
 
 
 def summer_share(day_of_year: float, latitude: NDArray[np.floating] | float) -> Values:
-    """How far the season of leaves has come: 0 in deep winter, 1 at its height, about 0.7 all year at the equator.
+    """How far the season of leaves has come: 0 in deep winter, 1 at its height, 0.9 all year at the equator.
 
     Args:
         day_of_year: 1 to 366.
@@ -85,7 +86,7 @@ def summer_share(day_of_year: float, latitude: NDArray[np.floating] | float) -> 
     warmth = np.cos(2.0 * np.pi * (day_of_year - 193.0) / 365.25) * np.sign(latitude)
     strength = np.clip((np.abs(latitude) - 10.0) / 35.0, 0.0, 1.0)
     seasonal = 1.0 / (1.0 + np.exp(-4.0 * (warmth - 0.1)))
-    return np.asarray(0.7 * (1.0 - strength) + seasonal * strength, np.float32)
+    return np.asarray(0.9 * (1.0 - strength) + seasonal * strength, np.float32)
 
 
 def leaf_unevenness(key: int, rows: Codes, columns: Codes) -> Values:
