@@ -21,6 +21,8 @@ from swath.types import IGNORE
 
 BLOCK = 1 << 19
 """Pixels counted at a time: the 64-bit indices of half as many pairs are 2 MB and stay in the cache."""
+PIECE = 1 << 17
+"""Pixels indexed at a time; 64-bit labels of a piece are 1 MB."""
 SPLIT = 1 << 22
 """Pixels from which on threads pay."""
 PAIRS_PAY = 1 << 17
@@ -81,7 +83,7 @@ def _count_span(flat: Flat, span: tuple[int, int], size: int) -> NDArray[np.int6
             paired = index.size // 2 * 2
             found = np.bincount(index[:paired].view(np.uint16), minlength=cells * 256)
             pairs = found if not pairs.size else np.add(pairs, found, out=pairs)
-        single += np.bincount(index[paired:], minlength=cells)
+        single += np.bincount(index[paired:].astype(np.intp, copy=False), minlength=cells)
     if pairs.size:
         table = pairs.reshape(cells, 256)  # one pixel along each axis, in an order that no sum depends on
         single += table.sum(axis=1) + table.sum(axis=0)[:cells]
@@ -90,26 +92,42 @@ def _count_span(flat: Flat, span: tuple[int, int], size: int) -> NDArray[np.int6
 
 def _index(
     true: NDArray[Any], predicted: NDArray[Any], valid: NDArray[np.bool_] | None, size: int
-) -> NDArray[np.integer]:
+) -> NDArray[np.unsignedinteger]:
     """``truth * K + prediction`` per pixel, and ``K * K`` where a pixel is not used."""
+    small = np.uint8 if size <= BYTE_CLASSES else np.uint16 if size <= WORD_CLASSES else np.uint64
+    index: NDArray[np.unsignedinteger] = np.empty(true.size, small)
+    for start in range(0, true.size, PIECE):
+        part = slice(start, start + PIECE)
+        _fill(index[part], true[part], predicted[part], None if valid is None else valid[part], size)
+    return index
+
+
+def _fill(
+    index: NDArray[np.unsignedinteger],
+    true: NDArray[Any],
+    predicted: NDArray[Any],
+    valid: NDArray[np.bool_] | None,
+    size: int,
+) -> None:
+    """Write the indices of a piece that stays in the cache between the passes over it."""
     signed = true.dtype.kind == "i"
     true, predicted = _unsigned(true), _unsigned(predicted)
     used = None if valid is None or valid.all() else valid
-    if used is None and true.max() >= size and signed:
-        used = true != true.dtype.type(IGNORE % 2 ** (8 * true.dtype.itemsize))
-    elif used is not None and signed:
-        used = used & (true != true.dtype.type(IGNORE % 2 ** (8 * true.dtype.itemsize)))
+    largest = true.max() if used is None else size
+    if signed and largest >= size:
+        known = true != true.dtype.type(IGNORE % 2 ** (8 * true.dtype.itemsize))
+        used = known if used is None else known & used
     if used is not None:  # what stands under the mask may be any number
         keep = used.view(np.uint8)
         true, predicted = true * keep, predicted * keep
-    if true.max() >= size or predicted.max() >= size:
+        largest = true.max()
+    if largest >= size or predicted.max() >= size:
         raise OutsideError
-    small = np.uint8 if size <= BYTE_CLASSES else np.uint16 if size <= WORD_CLASSES else np.int64
-    index: NDArray[np.integer] = np.multiply(true.astype(small, copy=False), small(size))
+    small = index.dtype.type
+    np.multiply(true.astype(small, copy=False), small(size), out=index)
     index += predicted.astype(small, copy=False)
     if used is not None:  # unused pixels have index 0 so far
         index += np.multiply(used.view(np.uint8) ^ 1, size * size, dtype=small)
-    return index
 
 
 def _unsigned(labels: NDArray[Any]) -> NDArray[Any]:
