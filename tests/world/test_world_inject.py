@@ -19,9 +19,10 @@ from swath import cubes, rng
 from swath.cubes import make_cube
 from swath.errors import ConfigError, InputError
 from swath.sensors import Band, BandSet
+from swath.sources.world import packages
 from swath.sources.world.events.detection import detection_curve, detection_limit
 from swath.sources.world.events.inject import inject
-from swath.sources.world.events.materials import backscatter_of, reflectance_of
+from swath.sources.world.events.materials import SPECTRA, WAVELENGTHS_NM, backscatter_of, reflectance_of
 from swath.sources.world.events.shapes import coverage_of, random_shape
 
 NIR, RED, SWIR = (
@@ -108,6 +109,20 @@ def test_clearing_is_the_mixture_worked_out_by_hand() -> None:
     blend = (material - litter) / (soil - litter)
     assert blend == pytest.approx(np.full(3, blend[0]), abs=1e-4) and 0.0 <= blend[0] <= 1.0
     assert truth.fraction.values[20, 20] == 0.25 and truth.mask.values.sum() == 400
+
+
+@pytest.mark.skipif(bool(packages.missing()), reason="run: swath data get world")
+def test_materials_lie_among_measured_spectra() -> None:
+    # earthlib: char and litter of three brightnesses, soils from dark to pale. Broadband tables must lie among them.
+    from swath.sources.world.render.responses import WAVELENGTHS
+    from swath.sources.world.render.spectra import material, soils
+
+    measured = {"char": material("char"), "litter": material("litter"), "bare soil": soils().mean(axis=1)}
+    inside = (WAVELENGTHS_NM >= 450) & (WAVELENGTHS_NM <= 2200)
+    for name, members in measured.items():
+        known = np.array([np.interp(WAVELENGTHS_NM, WAVELENGTHS, member) for member in members])
+        low, high = 0.75 * known.min(axis=0), 1.25 * known.max(axis=0)
+        assert ((SPECTRA[name] >= low) & (SPECTRA[name] <= high))[inside].all(), name
 
 
 def test_burn_of_full_severity_is_char() -> None:

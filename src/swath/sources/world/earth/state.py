@@ -19,6 +19,7 @@ from scipy.special import expit
 from swath.errors import ContractError
 from swath.sources.world import noise
 from swath.sources.world.earth.climate import normals, read_surroundings
+from swath.sources.world.earth.drainage import SEA
 from swath.sources.world.earth.fields import crop_of
 from swath.sources.world.earth.indices import MEMORY, Indices, _between_levels, on_levels
 from swath.sources.world.earth.phenology import FLOODED, Ground, crop_time, double_logistic, leaves
@@ -179,6 +180,13 @@ def _crop(earth: Earth, window: Window, year: int) -> NDArray[np.uint8]:
     return np.asarray(earth.read("crop", window), np.uint8)
 
 
+def _clear(scene: Scene) -> Array:
+    """What the sea carries over what rivers and lakes carry ``(H, W)``; one where nobody knows the kind of water."""
+    if "water_kind" not in scene.earth.layers:
+        return np.ones(scene.window.shape)
+    return np.where(scene.earth.read("water_kind", scene.window) == SEA, 0.15, 1.0)
+
+
 def _vegetation(scene: Scene) -> dict[str, NDArray[Any]]:
     """Cover, crop, leaves, biomass and what fires left."""
     ground, season = scene.ground, scene.season
@@ -250,6 +258,7 @@ def _water(scene: Scene) -> dict[str, NDArray[Any]]:
     snow = np.where(scene.ground.cover == ICE, 1.0, snow_cover(index.snow_water, patch)) * (1.0 - share)
     body = noise.smooth(scene.earth.key("waters", scene.window.zone.epsg), scene.window.y, scene.window.x, 3000.0)
     wet = share > 0.0
+    clear = _clear(scene)
     summer = season.cold * double_logistic(season.since_start, 0.0, season.length, 20.0, 20.0)
     summer = summer + 0.5 * (1.0 - season.cold)
     return {
@@ -257,6 +266,6 @@ def _water(scene: Scene) -> dict[str, NDArray[Any]]:
         "snow_cover": snow,
         "open_water": share,
         "flood_depth": depth,
-        "water_sediment": np.where(wet, sediment(body, index.antecedent_rain, scene.level), 0.0),
-        "water_chlorophyll": np.where(wet, chlorophyll(body, summer, scene.level), 0.0),
+        "water_sediment": np.where(wet, clear * sediment(body, index.antecedent_rain, scene.level), 0.0),
+        "water_chlorophyll": np.where(wet, clear * chlorophyll(body, summer, scene.level), 0.0),
     }
