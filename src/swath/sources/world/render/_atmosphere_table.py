@@ -260,6 +260,13 @@ def _over(nodes: Array, values: Array, zenith: float) -> Array:
     return np.asarray(CubicSpline(_cosine(nodes)[::-1], values[::-1])(_cosine(zenith)))
 
 
+def _parabola(nodes: Array, values: Array, x: float) -> Array:
+    """The parabola through three nodes along the first axis."""
+    a, b, c = nodes
+    weight = [(x - b) * (x - c) / (a - b) / (a - c), (x - a) * (x - c) / (b - a) / (b - c)]
+    return np.asarray(np.tensordot([*weight, 1 - sum(weight)], values, axes=1))
+
+
 def scattering(aerosol: str, load: float, geometry: View, elevation_m: Array) -> Scattering:
     """Scattering at each wavelength of the table.
 
@@ -280,7 +287,7 @@ def scattering(aerosol: str, load: float, geometry: View, elevation_m: Array) ->
     # Per unit of load the excess saturates; in 1 / (1 + 2 load) it is nearly a straight line.
     nodes = 1 / (1 + 2 * t["load"])
     per_load = haze.excess / t["load"][:, None, None, None]
-    by_load = load * CubicSpline(nodes[::-1], per_load[::-1])(1 / (1 + 2 * load))
+    by_load = load * _parabola(nodes, per_load, 1 / (1 + 2 * load))
     basis = view_basis(geometry.view, geometry.azimuth)
     excess = basis[:4] @ _over(t["hazy_sun"][0], by_load, geometry.sun)
     share = load * (t["high"][0] + 0.3) / (t["high"][0] * (load + 0.3))
@@ -290,12 +297,12 @@ def scattering(aerosol: str, load: float, geometry: View, elevation_m: Array) ->
     path = path + scattered_again * _isotropic(depth + aerosol_depth, *geometry.zeniths)
 
     def transmittance(zenith: float) -> Array:
-        extinction = _over(t["zenith"], CubicSpline(t["load"], haze.extinction)(load), zenith)
+        extinction = _over(t["zenith"], _parabola(t["load"], haze.extinction, load), zenith)
         extinction = extinction + step * _over(t["high_sun"][0], haze.high_extinction, zenith)
         return np.asarray(_clear_transmittance(depth, zenith) * np.exp(-aerosol_depth * extinction / _cosine(zenith)))
 
     sun, view = geometry.zeniths
-    albedo = CubicSpline(t["load"], haze.albedo)(load) + step * haze.high_albedo
+    albedo = _parabola(t["load"], haze.albedo, load) + step * haze.high_albedo
     albedo = _clear_albedo(depth) + aerosol_depth * albedo
     direct = np.exp(-(depth + aerosol_depth) / _cosine(sun))
     return Scattering(
