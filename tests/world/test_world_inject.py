@@ -156,6 +156,14 @@ def test_bare_ground_and_water_do_not_burn() -> None:
     assert (after.data.values == before.data.values).all() and not truth.mask.values.any()
 
 
+def test_water_does_not_flood_and_bare_ground_cannot_be_cleared() -> None:
+    for event, spectrum in (("flood", (0.04, 0.02, 0.01)), ("clearing", SOIL)):
+        after, truth = inject(scene(spectrum), event, shape=square(), rng=stream())
+        assert (after.data.values == scene(spectrum).data.values).all() and not truth.mask.values.any()
+        with pytest.raises(InputError, match="pixels are free"):
+            inject(scene(spectrum), event, hectares=1.0, rng=stream())
+
+
 def test_flood_keeps_what_stands_out_of_the_water() -> None:
     _, over_soil = inject(scene(SOIL), "flood", shape=square(), rng=stream())
     _, over_forest = inject(scene((0.02, 0.45, 0.1)), "flood", shape=square(), rng=stream())
@@ -189,7 +197,7 @@ def test_speckle_survives_a_flood() -> None:
 
 
 def test_texture_of_the_ground_is_kept_in_part() -> None:
-    before = scene(SOIL)
+    before = scene()
     bright = np.ones((40, 40), np.float32)
     bright[20, 20] = 1.2
     before = before.assign(data=before.data * bright)
@@ -238,7 +246,7 @@ def test_numbers_that_mean_something_else_never_come_out() -> None:
 
 def test_nodes_of_a_scene_show_the_same_event() -> None:
     tree = xr.DataTree.from_dict(
-        {"/": xr.Dataset(attrs={"a": 1}), "grid_10m": scene(SOIL), "grid_20m": scene(SOIL, size=20, gsd=20.0)}
+        {"/": xr.Dataset(attrs={"a": 1}), "grid_10m": scene(), "grid_20m": scene(size=20, gsd=20.0)}
     )
     disc = shapely.Point(500200, 5199800).buffer(77)
     after, truth = inject(tree, "clearing", shape=disc, rng=stream())
@@ -341,13 +349,14 @@ def test_detection_curves_rise_with_strength_and_are_paired() -> None:
 
 
 def test_detection_curve_counts_false_alarms_and_leaves_out_what_is_known() -> None:
-    before = scene(SOIL)
+    before = scene()
     before.data.values[0, :, 0, :20] = 0.01
     arguments = {"strengths": (1.0,), "hectares": (0.2,), "seeds": range(3)}
     naive = detection_curve(dark_in_the_infrared, before, "clearing", **arguments)
     assert naive.precision.item() == 0.0 and naive.recall.item() == 0.0
     known = np.zeros((40, 40), bool)
     known[0, :20] = True
+    before.data.values[0, :, 1:] = np.float32(SOIL)[:, None, None]
     flood = detection_curve(dark_in_the_infrared, before, "flood", **arguments, leave_out=known)
     assert flood.precision.item() == 1.0
     with pytest.raises(ConfigError, match="0 seeds"):

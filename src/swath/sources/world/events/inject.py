@@ -9,11 +9,14 @@ the reflectance ``r`` before, in every band
 where ``m`` is the spectrum of the material (``materials.py``), ``g`` the brightness of the pixel over that of its 5 x 5
 neighbours, less one, and ``c`` how much of that contrast survives. What the event takes:
 
-* flood: ``f = strength x coverage x (1 - emergent)``; vegetation with a high NDVI stands out of the water. ``m`` is
-  water of one random turbidity.
+* flood: ``f = strength x coverage x (1 - emergent)``; vegetation with a high NDVI stands out of the water, and what is
+  water already stays. ``m`` is water of one random turbidity.
 * burn: ``f = strength x coverage x patchiness x fuel``; fuel is nought at NDVI below 0.1 and whole from 0.3 on, so
   water and bare ground do not burn. ``f`` is the severity, and ``m`` is char as far as severe, else scorched leaves.
-* clearing: ``f = strength x coverage``; ``m`` is bare soil and litter in one random proportion.
+* clearing: ``f = strength x coverage x vegetation``, which is nought at NDVI below 0.3 and whole from 0.5 on. ``m`` is
+  bare soil and litter in one random proportion.
+
+Random outlines start where the event can take at least a quarter of a pixel, and keep to such ground.
 
 Backscatter is mixed in linear power, and keeps its speckle because the local contrast survives whole: a flooded pixel
 drops to the echo of smooth water, a cleared or burnt one moves to that of bare ground (burnt: half way). Top-of-
@@ -86,10 +89,10 @@ def inject(
     _check_bands(nodes)
     box, shown = geobox_of(finest), _shown(finest, since)
     free = _any_valid(finest, shown)
-    outline = shape if shape is not None else random_shape(chosen, hectares, box, free, rng)
+    able = _susceptible(chosen, _red_and_near(nodes, box, shown), box, rng)
+    outline = shape if shape is not None else random_shape(chosen, hectares, box, free & (able >= 0.25), rng)
     coverage = coverage_of(outline, box).astype(np.float64)
-    ndvi = _ndvi(nodes, box, shown)
-    fraction = coverage * strength * _susceptible(chosen, ndvi, box, rng)
+    fraction = coverage * strength * able
     fraction = np.where(free & (fraction >= _LEAST), quantised("open_water", fraction), 0.0).astype(np.float64)
     blend = float(rng.uniform(0.0, 1.0))
     changed = {}
@@ -136,28 +139,31 @@ def _any_valid(node: xr.Dataset, shown: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(valid.any(axis=tuple(range(valid.ndim - 2))))
 
 
-def _ndvi(nodes: dict[str, xr.Dataset], box: GeoBox, shown: NDArray[np.bool_]) -> Array | None:
-    """NDVI ``(y, x)`` on a grid at the first time that shows the event; None where red or near infrared are missing."""
+def _red_and_near(nodes: dict[str, xr.Dataset], box: GeoBox, shown: NDArray[np.bool_]) -> tuple[Array, Array] | None:
+    """Red and near infrared ``(y, x)`` on a grid at the first time that shows the event; None where one is missing."""
     for node in nodes.values():
         match = bands_of(node).match(_RED_NIR, tolerance_nm=60.0)
-        if match.missing or not same_grid(geobox_of(node), box):
-            continue
-        red, near = (physical(node, index, int(np.argmax(shown))) for index in match.require())
-        total = red + near
-        return np.asarray(np.where(total > 1e-6, (near - red) / np.where(total > 1e-6, total, 1.0), 0.0))
+        if not match.missing and same_grid(geobox_of(node), box):
+            red, near = (physical(node, index, int(np.argmax(shown))) for index in match.require())
+            return red, near
     return None
 
 
-def _susceptible(event: Event, ndvi: Array | None, box: GeoBox, rng: np.random.Generator) -> Array:
-    """Share of each pixel that the event can take ``(y, x)``: what neither stands out of the water nor lacks fuel."""
-    ones = np.ones(box.shape.yx)
-    if event == "clearing" or (event == "flood" and ndvi is None):
-        return ones
-    if event == "flood" and ndvi is not None:
-        return np.asarray(1.0 - 0.6 * np.clip((ndvi - 0.4) / 0.5, 0.0, 1.0))
+def _susceptible(event: Event, bands: tuple[Array, Array] | None, box: GeoBox, rng: np.random.Generator) -> Array:
+    """Share of each pixel that the event can take ``(y, x)``; the whole without red and near infrared."""
     patches = noise.fractal(int(rng.integers(2**63)), np.arange(box.shape.y), np.arange(box.shape.x), 12.0, 3, 0.6)
-    fuel = ones if ndvi is None else np.clip((ndvi - 0.1) / 0.2, 0.0, 1.0)
-    return np.asarray(fuel * np.clip(0.85 + 0.15 * patches, 0.2, 1.0))
+    patchy = np.clip(0.85 + 0.15 * patches, 0.2, 1.0) if event == "burn" else np.ones(box.shape.yx)
+    if bands is None:
+        return np.asarray(patchy)
+    red, near = bands
+    total = red + near
+    ndvi = np.where(total > 1e-6, (near - red) / np.where(total > 1e-6, total, 1.0), 0.0)
+    if event == "burn":
+        return np.asarray(patchy * np.clip((ndvi - 0.1) / 0.2, 0.0, 1.0))
+    if event == "clearing":
+        return np.clip((ndvi - 0.3) / 0.2, 0.0, 1.0)
+    water = (ndvi < 0.0) & (near < 0.1)
+    return np.where(water, 0.0, 1.0 - 0.6 * np.clip((ndvi - 0.4) / 0.5, 0.0, 1.0))
 
 
 def _carried(fraction: Array, source: GeoBox, target: GeoBox) -> Array:
