@@ -31,7 +31,7 @@ from swath.sources.world.render.instrument import INSTRUMENTS, Instrument
 from swath.sources.world.truth import LAYERS, quantised
 
 TIME, CLOUDS = "2023-06-21", Conditions(cloud_fraction=0.3)
-STEPS = ("surface_of", "sky_over", "_atmospheres", "_light", "_heights", "_blurred", "_above", "_stored", "_quality")
+STEPS = ("surface_of", "sky_over", "_atmospheres", "_light", "_tile", "_blurred", "_above", "_stored", "_quality")
 MODES = ("eager", "lazy", "profile")
 
 

@@ -21,6 +21,7 @@ from swath.errors import ConfigError, InputError, ResourceError
 from swath.sources.world import packages
 from swath.sources.world.render import Atmosphere, Conditions, cell, margin, masks, observe
 from swath.sources.world.render.instrument import INSTRUMENTS
+from swath.sources.world.render.plan import Plan
 from swath.sources.world.truth import GRASS, WATER
 
 pytestmark = pytest.mark.skipif(bool(packages.missing()), reason="run: swath data get world")
@@ -54,7 +55,7 @@ def varied(box: GeoBox, seed: int = 0) -> xr.Dataset:
 def even(values: dict[str, float]) -> object:
     """A surface of one reflectance per band."""
 
-    def made(plan: cell.Plan, sun: object, layers: xr.Dataset) -> np.ndarray:
+    def made(plan: Plan, sun: object, layers: xr.Dataset) -> np.ndarray:
         shape = (len(plan.names), layers.sizes["y"], layers.sizes["x"])
         level = np.array([values.get(name, 0.2) for name in plan.names], np.float32)
         return np.broadcast_to(level[:, None, None], shape).copy()
@@ -228,7 +229,7 @@ def test_pixels_that_the_truth_covers_in_part_hold_no_data() -> None:
 
 
 def test_holes_of_the_truth_become_no_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    def holed(plan: cell.Plan, sun: object, layers: xr.Dataset) -> np.ndarray:
+    def holed(plan: Plan, sun: object, layers: xr.Dataset) -> np.ndarray:
         made = even({})(plan, sun, layers)
         made[:, layers["y"].values.searchsorted(-1), 0] = made[:, 0, 0]
         place = (np.abs(layers["y"].values - 4_999_935) < 1)[:, None] & (np.abs(layers["x"].values - 600_105) < 1)

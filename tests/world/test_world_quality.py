@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from swath.cubes.quality import clear
-from swath.sources.world.render.quality import REACH, Ground, Overhead, ground_of, quality
+from swath.sources.world.render.quality import REACH, Ground, Overhead, Unusable, ground_of, quality
 from swath.sources.world.truth import BARE, GRASS, ICE, WATER
 
 
@@ -37,8 +37,7 @@ def code(
         ground,
         sky(scheme, **above),
         one * lit,
-        np.array([[absent]]),
-        np.array([[full]]),
+        Unusable(np.array([[absent]]), np.array([[full]])),
         aerosol=aerosol,
         sees_cirrus=sees_cirrus,
     )
@@ -115,7 +114,7 @@ def test_neighbours_of_a_cloud_are_marked_as_far_as_the_guide_says(scheme: str, 
     above.cloud[reach + 7, reach + 7] = 9.0
     zero = np.zeros((15, 15), np.float32)
     none = zero > 0
-    made = quality(scheme, Ground(zero, zero, none), above, None, none, none, aerosol=0.1, sees_cirrus=True)
+    made = quality(scheme, Ground(zero, zero, none), above, None, Unusable(none, none), aerosol=0.1, sees_cirrus=True)
     near = (made >> bit) & 1
     assert near.sum() == (2 * reach + 1) ** 2 - 1
     assert near[7, 7] == 0 and near[7, 7 - reach] == 1 and near[7 + reach, 7 + reach] == 1

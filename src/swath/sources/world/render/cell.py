@@ -1,135 +1,37 @@
-"""One cell of an observation: from the layers of a truth to stored numbers on every native grid.
+"""One block of an observation: from the layers of a truth to stored numbers on every native grid.
 
-Cells are 6 km wide and lie at whole multiples of that in the plane of the CRS. In a cell the sun is that of its
-centre (Sentinel-2 tells its angles every 5 km); all else is a function of absolute place with a finite margin. So what
-a pixel holds does not depend on the window it is made with.
+Everything but the sun, which is that of the cell's centre, is a function of absolute place with a finite margin. So
+what a pixel holds does not depend on the window it is made with.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from swath.sensors import Scaling
 from swath.sources.world.render import air as airs
 from swath.sources.world.render import clouds, illumination, numbers
 from swath.sources.world.render.air import Air, Heights
 from swath.sources.world.render.atmosphere import Atmosphere
 from swath.sources.world.render.clouds import Ray
-from swath.sources.world.render.conditions import Moment
-from swath.sources.world.render.instrument import Instrument
-from swath.sources.world.render.quality import REACH, Overhead, ground_of, grown, quality
+from swath.sources.world.render.plan import Node, Plan, band_shapes
+from swath.sources.world.render.quality import REACH, Overhead, Unusable, ground_of, grown, quality
 from swath.sources.world.render.resolution import (
     Rectangle,
-    TruthGrid,
     block_mean,
     enlarge,
     kernel,
     resample,
 )
-from swath.sources.world.render.responses import BandWeights, band_weights, responses
 from swath.sources.world.render.surface import surface_reflectance
-
-CELL = 6000
-"""Metres along a side: whole pixels of 10, 20, 30 and 60 m."""
-
-BLOCKS = ((5.0, 6000), (1.0, 1200), (0.0, 240))
-"""Finest pixel of a truth [m] and side of the blocks that cells are made in [m]: at most 1200 pixels for most."""
 
 Values = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class Node:
-    """One native grid.
-
-    Args:
-        gsd: of its pixels [m].
-        names: its bands.
-        product: scaling of the stored numbers of these bands.
-        raw: the same at level 1.
-        blurs: taps of the blur of each band, on pixels of the truth.
-        above: for each band whether it stays as seen from above the atmosphere.
-        quality: whether this grid carries the quality layer.
-    """
-
-    gsd: float
-    names: tuple[str, ...]
-    product: Scaling
-    raw: Scaling
-    blurs: tuple[tuple[float, ...], ...]
-    above: tuple[bool, ...]
-    quality: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """What all cells of an observation share.
-
-    Args:
-        sensor: name.
-        level: of the product.
-        tool: the instrument.
-        grid: of the truth.
-        moment: time, sky, atmosphere.
-        distance: to the sun [astronomical units].
-        nodes: finest first.
-        terrain: whether the truth has an elevation.
-    """
-
-    sensor: str
-    level: str
-    tool: Instrument
-    grid: TruthGrid
-    moment: Moment
-    distance: float
-    nodes: tuple[Node, ...]
-    terrain: bool
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """All bands, node by node."""
-        return tuple(name for node in self.nodes for name in node.names)
-
-    @cached_property
-    def coarsest(self) -> int:
-        """Pixels of the truth along the widest native pixel."""
-        return max(self.grid.times(node.gsd) for node in self.nodes)
-
-    @cached_property
-    def blur(self) -> int:
-        """Pixels of the truth that the blur reaches."""
-        return max(len(taps) // 2 for node in self.nodes for taps in node.blurs)
-
-    @property
-    def shade(self) -> int:
-        """Pixels of the truth that cast shadows and slopes reach, beyond the blur."""
-        if not self.terrain:
-            return 0
-        return max(1, illumination.reach_pixels(self.grid.gsd, self.moment.said.terrain_reach))
-
-    @property
-    def mesh(self) -> float:
-        """Pixel that clouds are worked out at [m]: 20 m for Sentinel-2, 30 m where all pixels are that wide."""
-        return float(self.tool.pixel_m or 20)
-
-    def core(self, part: Rectangle) -> Rectangle:
-        """Pixels of the truth under the native pixels of a part of a cell."""
-        return part.coarser(self.coarsest).finer(self.coarsest)
-
-    def surface(self, part: Rectangle) -> Rectangle:
-        """Pixels of the truth whose layers a part of a cell needs."""
-        return self.core(part).pad(self.blur)
-
-    def relief(self, part: Rectangle) -> Rectangle:
-        """Pixels of the truth whose elevation it needs."""
-        return self.surface(part).pad(self.shade)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +41,29 @@ class Made:
     data: NDArray[Any]
     valid: Mask
     quality: NDArray[Any] | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Tile:
+    """A block on one native grid.
+
+    Args:
+        plan: of the observation.
+        node: the grid.
+        sun: over the cell.
+        place: pixels of the truth whose layers are known.
+        target: native pixels.
+        heights: of these, or None without an elevation.
+        lost: which hold no data: the truth covers them in part, or their blur reaches a hole of it.
+    """
+
+    plan: Plan
+    node: Node
+    sun: Ray
+    place: Rectangle
+    target: Rectangle
+    heights: Heights | None
+    lost: Mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +118,6 @@ def render(plan: Plan, sun: Ray, layers: xr.Dataset, elevation: Values | None, p
     Returns:
         one piece per node, over the native pixels that ``part`` touches.
     """
-    place = plan.surface(part)
     reflectance = surface_of(plan, sun, layers)
     holes = np.asarray(~np.isfinite(reflectance).all(axis=0))
     if holes.any():
@@ -204,23 +128,17 @@ def render(plan: Plan, sun: Ray, layers: xr.Dataset, elevation: Values | None, p
     made, first = [], 0
     for node in plan.nodes:
         bands = slice(first, first + len(node.names))
-        target = part.coarser(plan.grid.times(node.gsd))
-        lost = _lost(plan, node, holes, place, target)
-        heights = None if elevation is None else _heights(plan, node, elevation, part, target)
-        ground = [
-            _blurred(plan, node, index, reflectance[first + index], light, true.select(bands), place, target)
-            for index in range(len(node.names))
-        ]
-        above = _above(plan, node, np.stack(ground), true.select(bands), heights, sky, sun, target)
-        data, full = _stored(
-            plan, node, above, believed.select(bands) if believed else None, heights, sun, target, lost
+        tile = _tile(plan, node, sun, elevation, holes, part)
+        air = true.select(bands)
+        ground = np.stack(
+            [_blurred(tile, index, reflectance[first + index], light, air) for index in range(len(node.names))]
         )
-        valid = np.broadcast_to(~lost, data.shape)
+        above = _above(tile, ground, air, sky)
+        data, full = _stored(tile, above, believed.select(bands) if believed else None)
+        valid = np.broadcast_to(~tile.lost, data.shape)
         if node.product.saturated is not None:
             valid = valid & ~full
-        layer = None
-        if node.quality:
-            layer = _quality(plan, layers, light, sky, place, target, lost, full.any(axis=0) & ~lost)
+        layer = _quality(tile, layers, light, sky, full.any(axis=0) & ~tile.lost) if node.quality else None
         made.append(Made(data, np.ascontiguousarray(valid), layer))
         first = bands.stop
     return tuple(made)
@@ -247,12 +165,6 @@ def surface_of(plan: Plan, sun: Ray, layers: xr.Dataset) -> Values:
 def _rounded(value: float, step: float) -> float:
     """To a multiple of ``step``: the ground's models are tabulated for each geometry, and cells differ by less."""
     return round(value / step) * step
-
-
-@lru_cache(maxsize=16)
-def band_shapes(sensor: str, satellite: str | None, names: tuple[str, ...]) -> BandWeights:
-    """What turns spectra into the bands of a satellite."""
-    return band_weights(responses(sensor, satellite, names))
 
 
 def sky_over(plan: Plan, sun: Ray, part: Rectangle) -> _Sky:
@@ -296,9 +208,9 @@ def _light(plan: Plan, sun: Ray, elevation: Values) -> _Light:
     return _Light(direct, illumination.sky_view(east, north), lit, airs.heights_of(around(0)))
 
 
-def _lost(plan: Plan, node: Node, holes: Mask, place: Rectangle, target: Rectangle) -> Mask:
-    """Where a node has no data: pixels that the truth covers in part, or whose blur reaches a hole of it."""
-    times, known = plan.grid.times(node.gsd), plan.grid.place
+def _tile(plan: Plan, node: Node, sun: Ray, elevation: Values | None, holes: Mask, part: Rectangle) -> _Tile:
+    times, known, place = plan.grid.times(node.gsd), plan.grid.place, plan.surface(part)
+    target = part.coarser(times)
     rows = (target.row + np.arange(target.height)) * times
     columns = (target.column + np.arange(target.width)) * times
     inside_y = (rows >= known.row) & (rows + times <= known.bottom)
@@ -308,27 +220,17 @@ def _lost(plan: Plan, node: Node, holes: Mask, place: Rectangle, target: Rectang
         reach = max(len(taps) // 2 for taps in node.blurs)
         near = grown(holes[target.finer(times).pad(reach).within(place)], reach)
         lost |= block_mean(near.astype(np.float32), times) > 0
-    return np.asarray(lost)
+    heights = None
+    if elevation is not None:
+        inside = target.finer(times).within(plan.relief(part))
+        heights = airs.heights_of(block_mean(elevation[inside], times))
+    return _Tile(plan, node, sun, place, target, heights, np.asarray(lost))
 
 
-def _heights(plan: Plan, node: Node, elevation: Values, part: Rectangle, target: Rectangle) -> Heights:
-    times = plan.grid.times(node.gsd)
-    return airs.heights_of(block_mean(elevation[target.finer(times).within(plan.relief(part))], times))
-
-
-def _blurred(
-    plan: Plan,
-    node: Node,
-    index: int,
-    reflectance: Values,
-    light: _Light | None,
-    air: Air,
-    place: Rectangle,
-    target: Rectangle,
-) -> Values:
+def _blurred(tile: _Tile, index: int, reflectance: Values, light: _Light | None, air: Air) -> Values:
     """Reflectance of a band times the light on the ground, over that on level ground, on native pixels."""
-    times, taps = plan.grid.times(node.gsd), node.blurs[index]
-    window = target.finer(times).pad(len(taps) // 2).within(place)
+    times, taps = tile.plan.grid.times(tile.node.gsd), tile.node.blurs[index]
+    window = tile.target.finer(times).pad(len(taps) // 2).within(tile.place)
     fine = reflectance[window]
     if light is not None:
         # Arranged so that level ground in the sun keeps its reflectance to the last bit.
@@ -337,32 +239,25 @@ def _blurred(
     return resample(fine, kernel(taps, times), times)
 
 
-def _above(
-    plan: Plan,
-    node: Node,
-    ground: Values,
-    air: Air,
-    heights: Heights | None,
-    sky: _Sky,
-    sun: Ray,
-    target: Rectangle,
-) -> Values:
+def _above(tile: _Tile, ground: Values, air: Air, sky: _Sky) -> Values:
     """Reflectance at the top of the atmosphere ``(band, H, W)``."""
+    layers, heights = tile.plan.moment.clouds, tile.heights
     if sky.clear:
         return air.to_toa(ground, heights)
-    passing = _on_node(plan, node, sky, sky.passing, target)
+    passing = _on_node(tile, sky, sky.passing)
     for index in range(len(ground)):
-        ground[index] *= _shade(passing, air.direct(index, heights), plan.moment.clouds[0].share)
+        ground[index] *= _shade(passing, air.direct(index, heights), layers[0].share)
     seen = air.to_toa(ground, heights)
-    present = [(number, layer) for number, layer in enumerate(plan.moment.clouds) if layer.share > 0.0]
+    present = [number for number, layer in enumerate(layers) if layer.share > 0.0]
     shells: dict[tuple[int, float], tuple[Values, Values]] = {}
-    for index, band in enumerate(node.product.bands):
-        for number, layer in present:
-            omega = clouds.albedo(band.wavelength_nm or 0.0, layer.ice)
+    for index, band in enumerate(tile.node.product.bands):
+        for number, over in zip(present, air.over_cloud, strict=True):
+            omega = clouds.albedo(band.wavelength_nm or 0.0, layers[number].ice)
             if (number, omega) not in shells:
-                shells[number, omega] = _shell(plan, node, sky, sun, number, omega, target)
-            clear, path = air.over_cloud[present.index((number, layer))][:, index]
-            seen[index] = clouds.over(seen[index], shells[number, omega], (float(clear), float(path)))
+                shells[number, omega] = _shell(tile, sky, number, omega)
+            seen[index] = clouds.over(
+                seen[index], shells[number, omega], (float(over[0, index]), float(over[1, index]))
+            )
     return seen
 
 
@@ -375,79 +270,60 @@ def _shade(passing: Values, direct: Any, share: float) -> Values:
     return diffuse + direct * (passing - diffuse)
 
 
-def _shell(
-    plan: Plan, node: Node, sky: _Sky, sun: Ray, index: int, omega: float, target: Rectangle
-) -> tuple[Values, Values]:
+def _shell(tile: _Tile, sky: _Sky, number: int, omega: float) -> tuple[Values, Values]:
     """Reflectance of one layer of cloud and its transmittance both ways, on a node."""
-    ice, depth = plan.moment.clouds[index].ice, sky.seen[index]
-    reflected, down = clouds.optics(sun.cosine, omega, ice)(depth)
-    _, up = clouds.optics(plan.moment.view.cosine, omega, ice)(depth)
-    return _on_node(plan, node, sky, reflected, target), _on_node(plan, node, sky, down * up, target)
+    moment, depth = tile.plan.moment, sky.seen[number]
+    ice = moment.clouds[number].ice
+    reflected, down = clouds.optics(tile.sun.cosine, omega, ice)(depth)
+    _, up = clouds.optics(moment.view.cosine, omega, ice)(depth)
+    return _on_node(tile, sky, reflected), _on_node(tile, sky, down * up)
 
 
-def _on_node(plan: Plan, node: Node, sky: _Sky, values: Values, target: Rectangle) -> Values:
+def _on_node(tile: _Tile, sky: _Sky, values: Values) -> Values:
     """From the mesh of the clouds to native pixels."""
-    inner = sky.place.pad(-sky.margin)
-    if node.gsd < plan.mesh:
-        times, margin = round(plan.mesh / node.gsd), sky.margin - 1
+    mesh, gsd = tile.plan.mesh, tile.node.gsd
+    if gsd < mesh:
+        times, margin = round(mesh / gsd), sky.margin - 1
         large = enlarge(values[margin : values.shape[0] - margin, margin : values.shape[1] - margin], times)
-        return large[target.within(inner.finer(times))]
-    times = round(node.gsd / plan.mesh)
-    return block_mean(values[target.finer(times).within(sky.place)], times)
+        return large[tile.target.within(sky.place.pad(-sky.margin).finer(times))]
+    times = round(gsd / mesh)
+    return block_mean(values[tile.target.finer(times).within(sky.place)], times)
 
 
-def _stored(
-    plan: Plan,
-    node: Node,
-    above: Values,
-    believed: Air | None,
-    heights: Heights | None,
-    sun: Ray,
-    target: Rectangle,
-    lost: Mask,
-) -> tuple[NDArray[Any], Mask]:
+def _stored(tile: _Tile, above: Values, believed: Air | None) -> tuple[NDArray[Any], Mask]:
     """Stored numbers and saturation, each ``(band, H, W)``."""
-    exposures = numbers.exposures(plan.tool, node.names, node.raw, sun.zenith, plan.distance)
+    plan, node = tile.plan, tile.node
+    exposures = numbers.exposures(plan.tool, node.names, node.raw, tile.sun.zenith, plan.distance)
     normals: list[Values | None] = [None] * len(node.names)
     if plan.moment.said.noise:
         key = numbers.noise_key(plan.moment.seed, plan.sensor, plan.moment.time, node.gsd)
-        normals = [*numbers.normals_of(key, target, len(node.names))]
+        normals = [*numbers.normals_of(key, tile.target, len(node.names))]
     seen, full = np.empty_like(above), np.empty(above.shape, np.bool_)
     for index, exposure in enumerate(exposures):
         seen[index], full[index] = numbers.measure(above[index], exposure, normals[index])
     if believed is not None:
-        ground = believed.to_surface(seen, heights)
+        ground = believed.to_surface(seen, tile.heights)
         seen = np.where(np.array(node.above)[:, None, None], seen, ground) if any(node.above) else ground
     else:
         seen *= np.array([exposure.factor for exposure in exposures], np.float32)[:, None, None]
     data = np.empty(seen.shape, numbers.stored_type(node.product))
     for index in range(len(node.names)):
-        data[index] = numbers.encode(seen[index], node.product, index, lost, full[index])
+        data[index] = numbers.encode(seen[index], node.product, index, tile.lost, full[index])
     return data, full
 
 
-def _quality(
-    plan: Plan,
-    layers: xr.Dataset,
-    light: _Light | None,
-    sky: _Sky,
-    place: Rectangle,
-    target: Rectangle,
-    lost: Mask,
-    full: Mask,
-) -> NDArray[Any]:
-    times, scheme = plan.grid.times(plan.tool.quality_gsd_m), plan.tool.scheme
-    reach, coarser = REACH[scheme], round(plan.tool.quality_gsd_m / plan.mesh)
-    window = target.finer(times).within(place)
-    around = target.pad(reach).finer(coarser).within(sky.place)
+def _quality(tile: _Tile, layers: xr.Dataset, light: _Light | None, sky: _Sky, full: Mask) -> NDArray[Any]:
+    plan, scheme = tile.plan, tile.plan.tool.scheme
+    times, coarser = plan.grid.times(plan.tool.quality_gsd_m), round(plan.tool.quality_gsd_m / plan.mesh)
+    window = tile.target.finer(times).within(tile.place)
+    around = tile.target.pad(REACH[scheme]).finer(coarser).within(sky.place)
     cloud, cirrus, passing = (block_mean(values[around], coarser) for values in (*sky.seen, sky.passing))
     return quality(
         scheme,
         ground_of(layers, *window, times),
         Overhead(cloud, cirrus, passing),
         None if light is None else block_mean(light.lit[window], times),
-        lost,
-        full,
+        Unusable(tile.lost, full),
         aerosol=plan.moment.retrieved.aerosol_optical_depth,
         sees_cirrus=plan.sensor == "landsat8_oli",
     )

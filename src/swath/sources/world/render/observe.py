@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +23,18 @@ import xarray as xr
 from dask.delayed import delayed
 from odc.geo.xr import xr_coords
 
-from swath import cubes, sensors
+from swath import cubes
 from swath.cubes.assemble import tree_of
-from swath.errors import InputError, ResourceError
-from swath.sensors import Scaling
+from swath.errors import ResourceError
 from swath.sources.world.render import illumination
-from swath.sources.world.render.cell import BLOCKS, CELL, Made, Node, Plan, band_shapes, render, sky_over
+from swath.sources.world.render.cell import Made, render, sky_over
 from swath.sources.world.render.clouds import Ray
-from swath.sources.world.render.conditions import Conditions, moment_of, sun_over
-from swath.sources.world.render.instrument import RADAR, Instrument, instrument
-from swath.sources.world.render.numbers import raw_scaling, stored_type
-from swath.sources.world.render.resolution import Rectangle, TruthGrid, check_pixels, gaussian, truth_grid
-from swath.sources.world.render.sun import earth_sun_distance
-from swath.sources.world.truth import REQUIRED_OPTICAL, WORLD_VERSION, check_truth, require_layers
+from swath.sources.world.render.conditions import Conditions
+from swath.sources.world.render.instrument import RADAR, instrument
+from swath.sources.world.render.numbers import stored_type
+from swath.sources.world.render.plan import Block, Blocks, Node, Plan, block_size, blocks_of, blur_of, make_plan
+from swath.sources.world.render.resolution import Rectangle, TruthGrid, truth_grid
+from swath.sources.world.truth import WORLD_VERSION, check_truth
 
 _WORKING = 40  # float32 arrays of a cell's pixels that are alive at once, beside those of every band
 _THREADS = 4
@@ -82,14 +80,14 @@ def observe(
     said = conditions or Conditions()
     if sensor == RADAR:
         return _radar(truth, time, level, rng, said)
-    plan = _plan(truth, sensor, time, level, rng, said)
-    cells = _cells(plan)
+    plan = make_plan(truth, sensor, time, level, rng, said)
+    blocks = blocks_of(plan)
     lazy = any(variable.chunks is not None for variable in truth.data_vars.values())
     if not lazy:
-        _check_memory(plan, cells)
-    pieces = _lazy_pieces(plan, truth, cells) if lazy else _eager_pieces(plan, truth, cells)
-    attrs = _attrs(plan, said, cells)
-    return tree_of([_cube(plan, index, cells, pieces, attrs) for index in range(len(plan.nodes))], attrs)
+        _check_memory(plan, blocks)
+    pieces = _lazy_pieces(plan, truth, blocks) if lazy else _eager_pieces(plan, truth, blocks)
+    attrs = _attrs(plan, said, blocks)
+    return tree_of([_cube(plan, index, blocks, pieces, attrs) for index in range(len(plan.nodes))], attrs)
 
 
 def masks(
@@ -117,14 +115,14 @@ def masks(
     Raises:
         InputError: as ``observe``.
     """
-    plan = _plan(truth, sensor, time, None, rng, conditions or Conditions(), any_level=True)
-    cells = _cells(plan)
+    plan = make_plan(truth, sensor, time, None, rng, conditions or Conditions(), any_level=True)
+    blocks = blocks_of(plan)
     gsd = plan.mesh
     whole = plan.grid.native(gsd)
     arrays = [np.empty(whole.shape, np.float32) for _ in range(3)]
-    for cell in cells.flat:
-        sky = sky_over(plan, cell.sun, cell.part)
-        target = cell.part.coarser(plan.grid.times(gsd))
+    for block in blocks.flat:
+        sky = sky_over(plan, block.sun, block.part)
+        target = block.part.coarser(plan.grid.times(gsd))
         for array, values in zip(arrays, (*sky.seen, np.float32(1.0) - sky.passing), strict=True):
             array[target.within(whole)] = values[target.within(sky.place)]
     names = ("cloud_optical_thickness", "cirrus_optical_thickness", "shadow")
@@ -152,113 +150,9 @@ def margin(sensor: str, conditions: Conditions | None = None, gsd: float = 10.0)
     """
     said = conditions or Conditions()
     tool = instrument(sensor)
-    blur = max(len(_blur(tool, name, said, gsd)) // 2 for name in tool.channels) * gsd
+    blur = max(len(blur_of(tool, name, said, gsd)) // 2 for name in tool.channels) * gsd
     relief = max(gsd, illumination.reach_pixels(gsd, said.terrain_reach) * gsd)
     return float(60 * -(-(blur + relief + 60.0) // 60))
-
-
-@dataclass(frozen=True, eq=False)
-class _Cell:
-    """A block of a cell, in pixels of the truth, and the sun over the cell."""
-
-    part: Rectangle
-    sun: Ray
-
-
-@dataclass(frozen=True, eq=False)
-class _Cells:
-    """The blocks that a truth touches, row by row."""
-
-    rows: tuple[tuple[_Cell, ...], ...]
-
-    @property
-    def flat(self) -> list[_Cell]:
-        return [cell for row in self.rows for cell in row]
-
-
-def _plan(
-    truth: xr.Dataset,
-    sensor: str,
-    time: Any,
-    level: str | None,
-    rng: int | np.random.Generator,
-    said: Conditions,
-    *,
-    any_level: bool = False,
-) -> Plan:
-    """Check everything that can be checked without reading a pixel, and decide all that cells share."""
-    tool = instrument(sensor)
-    chosen = sensors.load(sensor)
-    stage = next(iter(chosen.levels.values())) if any_level else chosen.level(level)
-    grid = truth_grid(check_truth(truth))
-    require_layers(truth, REQUIRED_OPTICAL, f"the sensor '{sensor}'")
-    names = [band.name for band in stage.bands if band.name in tool.channels]
-    pixels = {name: float(tool.pixel_m or tool.channels[name].gsd_m) for name in names}
-    check_pixels(grid, pixels | {"quality": float(tool.quality_gsd_m)}, sensor)
-    if 0 in grid.place.shape:
-        raise InputError(
-            f"The truth has {grid.place.height} x {grid.place.width} pixels",
-            expected="at least one pixel",
-            remedy="check the window that it was cut with",
-        )
-    moment = moment_of(truth, grid, time, tool.hour, rng, said)
-    nodes = []
-    for gsd in sorted(set(pixels.values())):
-        here = tuple(name for name in names if pixels[name] == gsd)
-        nodes.append(
-            Node(
-                gsd,
-                here,
-                _product_scaling(sensor, stage.name, tool, said, moment.time, here),
-                raw_scaling(tool, sensor, here, said.baseline if stage.name == "L1" else None, moment.time),
-                tuple(_blur(tool, name, said, grid.gsd) for name in here),
-                tuple(name in tool.above for name in here),
-                gsd == tool.quality_gsd_m,
-            )
-        )
-    distance = float(earth_sun_distance(moment.time))
-    plan = Plan(sensor, stage.name, tool, grid, moment, distance, tuple(nodes), "elevation" in truth)
-    band_shapes(sensor, said.platform, plan.names)  # complains of unknown platforms and absent files
-    return plan
-
-
-def _product_scaling(
-    sensor: str, level: str, tool: Instrument, said: Conditions, time: np.datetime64, names: tuple[str, ...]
-) -> Scaling:
-    if (sensor, level) == tool.raw:
-        return raw_scaling(tool, sensor, names, said.baseline, time)
-    return sensors.load(sensor).scaling(level, baseline=said.baseline, time=time, bands=names)
-
-
-def _blur(tool: Instrument, name: str, said: Conditions, gsd: float) -> tuple[float, ...]:
-    channel = tool.channels[name]
-    return gaussian(channel.gsd_m, channel.transfer, gsd) if said.point_spread else (1.0,)
-
-
-def block_size(gsd: float) -> int:
-    """Side of the blocks that a truth with pixels of ``gsd`` metres is observed in [m]."""
-    return next(side for finest, side in BLOCKS if gsd >= finest)
-
-
-def _cells(plan: Plan) -> _Cells:
-    """The blocks that the truth covers, each with the sun of its cell.
-
-    Raises:
-        InputError: the sun is too low somewhere.
-    """
-    grid = plan.grid
-    side = block_size(grid.gsd)
-    size = grid.times(side)
-    over = grid.place.coarser(size)
-    columns, rows = np.meshgrid(over.column + np.arange(over.width), over.row + np.arange(over.height))
-    x = (columns.ravel() * side // CELL + 0.5) * CELL + grid.shift[0]
-    y = -(rows.ravel() * side // CELL + 0.5) * CELL + grid.shift[1]
-    suns = sun_over(grid, np.asarray(x, np.float64), np.asarray(y, np.float64), plan.moment)
-    found = [
-        _Cell(Rectangle(int(row) * size, int(column) * size, size, size).common(grid.place), sun)
-        for row, column, sun in zip(rows.ravel(), columns.ravel(), suns, strict=True)
-    ]
-    return _Cells(tuple(tuple(found[start : start + over.width]) for start in range(0, len(found), over.width)))
 
 
 def _window(truth: xr.Dataset, grid: TruthGrid, place: Rectangle, names: Sequence[str] | None = None) -> xr.Dataset:
@@ -297,34 +191,34 @@ def _made(plan: Plan, sun: Ray, layers: xr.Dataset, elevation: Any, part: Rectan
     return render(plan, sun, layers, heights, part)
 
 
-def _eager_pieces(plan: Plan, truth: xr.Dataset, cells: _Cells) -> list[list[tuple[Made, ...]]]:
-    def make(cell: _Cell) -> tuple[Made, ...]:
-        return _made(plan, cell.sun, *_inputs(plan, truth, cell.part), cell.part)
+def _eager_pieces(plan: Plan, truth: xr.Dataset, blocks: Blocks) -> list[list[tuple[Made, ...]]]:
+    def make(block: Block) -> tuple[Made, ...]:
+        return _made(plan, block.sun, *_inputs(plan, truth, block.part), block.part)
 
-    threads = min(_THREADS, os.cpu_count() or 1, len(cells.flat))
+    threads = min(_THREADS, os.cpu_count() or 1, len(blocks.flat))
     with ThreadPoolExecutor(threads) as pool:
-        done = list(pool.map(make, cells.flat))
-    width = len(cells.rows[0])
+        done = list(pool.map(make, blocks.flat))
+    width = len(blocks.rows[0])
     return [done[start : start + width] for start in range(0, len(done), width)]
 
 
-def _lazy_pieces(plan: Plan, truth: xr.Dataset, cells: _Cells) -> list[list[tuple[Made, ...]]]:
+def _lazy_pieces(plan: Plan, truth: xr.Dataset, blocks: Blocks) -> list[list[tuple[Made, ...]]]:
     """As ``_eager_pieces``, with dask arrays that one delayed call per cell makes."""
     make = delayed(_made, nout=len(plan.nodes), pure=False)
 
-    def one(cell: _Cell) -> tuple[Made, ...]:
-        layers, elevation = _inputs(plan, truth, cell.part)
-        made = make(plan, cell.sun, layers, None if elevation is None else elevation.data, cell.part)
+    def one(block: Block) -> tuple[Made, ...]:
+        layers, elevation = _inputs(plan, truth, block.part)
+        made = make(plan, block.sun, layers, None if elevation is None else elevation.data, block.part)
         pieces = []
         for node, piece in zip(plan.nodes, made, strict=True):
-            shape = cell.part.coarser(plan.grid.times(node.gsd)).shape
+            shape = block.part.coarser(plan.grid.times(node.gsd)).shape
             cube = (len(node.names), *shape)
             layer = da.from_delayed(piece.quality, shape, dtype=_quality_type(plan)) if node.quality else None
             data = da.from_delayed(piece.data, cube, dtype=stored_type(node.product))
             pieces.append(Made(data, da.from_delayed(piece.valid, cube, dtype=bool), layer))
         return tuple(pieces)
 
-    return [[one(cell) for cell in row] for row in cells.rows]
+    return [[one(block) for block in row] for row in blocks.rows]
 
 
 def _quality_type(plan: Plan) -> np.dtype[Any]:
@@ -332,7 +226,7 @@ def _quality_type(plan: Plan) -> np.dtype[Any]:
 
 
 def _cube(
-    plan: Plan, index: int, cells: _Cells, pieces: list[list[tuple[Made, ...]]], attrs: dict[str, Any]
+    plan: Plan, index: int, blocks: Blocks, pieces: list[list[tuple[Made, ...]]], attrs: dict[str, Any]
 ) -> xr.Dataset:
     """One node of the scene."""
     node = plan.nodes[index]
@@ -361,8 +255,8 @@ def _cube(
     return cube
 
 
-def _attrs(plan: Plan, said: Conditions, cells: _Cells) -> dict[str, Any]:
-    middle = cells.rows[len(cells.rows) // 2]
+def _attrs(plan: Plan, said: Conditions, blocks: Blocks) -> dict[str, Any]:
+    middle = blocks.rows[len(blocks.rows) // 2]
     sun = middle[len(middle) // 2].sun
     return {
         "sensor": plan.sensor,
@@ -382,7 +276,7 @@ def _attrs(plan: Plan, said: Conditions, cells: _Cells) -> dict[str, Any]:
     }
 
 
-def _check_memory(plan: Plan, cells: _Cells) -> None:
+def _check_memory(plan: Plan, blocks: Blocks) -> None:
     """Stop before a scene that cannot be held is begun.
 
     Raises:
@@ -391,7 +285,7 @@ def _check_memory(plan: Plan, cells: _Cells) -> None:
     stored = sum(
         node_pixels(plan, node) * len(node.names) * (stored_type(node.product).itemsize + 1) for node in plan.nodes
     )
-    largest = max(plan.relief(cell.part).height * plan.relief(cell.part).width for cell in cells.flat)
+    largest = max(plan.relief(block.part).height * plan.relief(block.part).width for block in blocks.flat)
     working = largest * 4 * (_WORKING + 2 * len(plan.names)) * min(_THREADS, os.cpu_count() or 1)
     wanted, there = 2 * stored + working, available_memory()
     if there is not None and wanted > there:

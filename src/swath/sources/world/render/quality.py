@@ -73,6 +73,14 @@ class Overhead:
     passing: NDArray[np.float32]
 
 
+@dataclass(frozen=True, eq=False)
+class Unusable:
+    """Where pixels are ``absent``, and where a band of theirs is saturated (``full``); ``(H, W)`` each."""
+
+    absent: Mask
+    full: Mask
+
+
 def ground_of(truth: xr.Dataset, rows: slice, columns: slice, times: int) -> Ground:
     """What the ground of a window is, on pixels ``times`` as wide.
 
@@ -116,8 +124,7 @@ def quality(
     ground: Ground,
     overhead: Overhead,
     lit: NDArray[np.float32] | None,
-    absent: Mask,
-    full: Mask,
+    unusable: Unusable,
     *,
     aerosol: float,
     sees_cirrus: bool,
@@ -129,16 +136,16 @@ def quality(
         ground: of the window ``(H, W)``.
         overhead: of the window with its margin.
         lit: share of the sun's disc above the terrain ``(H, W)``; None without terrain.
-        absent: where there are no data.
-        full: where a band is saturated.
+        unusable: where there are no data, or a band is saturated.
         aerosol: optical depth at 550 nm.
         sees_cirrus: whether the instrument has a cirrus band.
 
     Returns:
         ``(H, W)``, uint8, or uint16 for QA_PIXEL.
     """
+    absent = unusable.absent
     if scheme == "SCL":
-        return _scene_classes(ground, overhead, lit, absent, full)
+        return _scene_classes(ground, overhead, lit, unusable)
     if scheme == "MSK_CLASSI":
         bits = (overhead.cloud >= MEDIUM) | (_cirrus(overhead).astype(np.uint8) << 1)
         flags = bits | ((ground.snow > 0.5).astype(np.uint8) << 2)
@@ -149,13 +156,13 @@ def quality(
 
 
 def _scene_classes(
-    ground: Ground, overhead: Overhead, lit: NDArray[np.float32] | None, absent: Mask, full: Mask
+    ground: Ground, overhead: Overhead, lit: NDArray[np.float32] | None, unusable: Unusable
 ) -> NDArray[np.uint8]:
     cloud = overhead.cloud
-    dark = np.zeros(absent.shape, np.bool_) if lit is None else lit < np.float32(LIT)
+    dark = np.zeros(unusable.absent.shape, np.bool_) if lit is None else lit < np.float32(LIT)
     cases = [
-        (absent, 0),
-        (full, 1),
+        (unusable.absent, 0),
+        (unusable.full, 1),
         (cloud >= THICK, 9),
         (cloud >= MEDIUM, 8),
         (_cirrus(overhead), 10),
