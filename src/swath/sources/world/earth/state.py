@@ -58,6 +58,8 @@ _LEAF_DAYS = np.array([1500.0, 500.0, 70.0, 60.0, 100.0, 120.0, 100.0, 100.0, 10
 """By code of COVER: days in which char fades, and leaf area comes back, to a share of 1/e."""
 _SCAR_DAYS, _WOOD_DAYS = 1000.0, 6000.0
 
+_STRIP = 8  # rows
+
 _KEPT: Kept[Array] = Kept(64)
 
 
@@ -169,7 +171,12 @@ def conditions(earth: Earth, window: Window, day: np.datetime64, elevation: Arra
         return np.concatenate([found, season_on_levels(earth, nodes, day, levels)])
 
     held = _KEPT.get(earth, (nodes, low, len(levels), str(day)), fields)
-    read = _between_levels(held, low, nodes, window, height)
+    read = np.empty((len(held), *window.shape))
+    # In strips, because the parts of a strip stay in the processor's cache.
+    for first in range(0, window.height, _STRIP):
+        rows = slice(first, min(first + _STRIP, window.height))
+        strip = Window(window.zone, window.row + first, window.column, rows.stop - first, window.width)
+        read[:, rows] = _between_levels(held, low, nodes, strip, height[rows])
     return Indices(*read[:4]), Season(*read[4:])
 
 
