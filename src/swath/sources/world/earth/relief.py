@@ -100,8 +100,12 @@ def ground(earth: Earth, window: Window) -> Ground:
 
 
 def slope(earth: Earth, cell: Window) -> Mapping[str, NDArray[Any]]:
-    """Maker of ``slope`` [degree], by Horn (1981, "Hill shading and the reflectance map") from 3 x 3 pixels."""
-    z = earth.read("elevation", cell.pad(1)).astype(np.float64)
+    """Maker of ``slope`` [degree], by Horn (1981, "Hill shading and the reflectance map") from 3 x 3 pixels.
+
+    Pixels at the rim of a cell continue its own ground in a straight line: reading the neighbours would cost the
+    streams of eight more cells.
+    """
+    z = np.pad(earth.read("elevation", cell).astype(np.float64), 1, mode="reflect", reflect_type="odd")
     north, middle, south = z[:-2], z[1:-1], z[2:]
     east = (north[:, 2:] + 2.0 * middle[:, 2:] + south[:, 2:]) - (north[:, :-2] + 2.0 * middle[:, :-2] + south[:, :-2])
     down = (south[:, :-2] + 2.0 * south[:, 1:-1] + south[:, 2:]) - (north[:, :-2] + 2.0 * north[:, 1:-1] + north[:, 2:])
