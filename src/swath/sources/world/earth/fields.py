@@ -62,7 +62,8 @@ _CHOICES = (
     (0.15, 0.25, 0.25, 0.15, 0.1, 0.0, 0.0, 0.0, 0.1),
     (0.0, 0.0, 0.2, 0.0, 0.5, 0.0, 0.0, 0.0, 0.3),
 )
-_WETNESS = 4.0  # metres above drainage below which rice is grown where it is grown at all; elsewhere it is not
+_RICE = (7, 8)  # rotations with rice, which needs flat land
+_FLAT = 40.0  # metres of roughness of the base at which a third of the rice is left
 
 PHASES = 4  # years by which fields of one rotation may be apart
 _STEEP = 15.0  # degrees above which no field lies
@@ -93,7 +94,7 @@ class Parcels:
 def fields(earth: Earth, cell: Window) -> dict[str, NDArray[Any]]:
     """Maker of ``field``, the number of the parcel in the zone (0 outside), and ``rotation`` (see ``crop_of``)."""
     field, use = np.zeros(cell.shape, np.int64), np.zeros(cell.shape, np.uint8)
-    ground = earth.read_all(("slope", PERMANENT_WATER, "height_above_drainage", "town_depth"), cell)
+    ground = earth.read_all(("slope", PERMANENT_WATER, "town_depth"), cell)
     free = (ground["slope"] < _STEEP) & (ground[PERMANENT_WATER] < 0.25) & (ground["town_depth"] <= 0.0)
     laid = districts(earth, cell)
     choice = Choice.of(earth, cell, laid)
@@ -105,7 +106,6 @@ def fields(earth: Earth, cell: Window) -> dict[str, NDArray[Any]]:
         parcels = _parcels(earth, cell, laid, choice, number, (along, across))
         at, inside = _parcel_of(parcels, along, across)
         used = np.where(inside, parcels.use[at[1] - parcels.first[1], at[0] - parcels.first[0]], 0)
-        used = _drained(used, ground["height_above_drainage"][row, column])
         place = int(laid.places.row[number]), int(laid.places.column[number])
         use[row, column] = used
         field[row, column] = np.where(used > 0, _packed(place, at), 0)
@@ -140,12 +140,14 @@ class Choice:
         pasture: share of fenced grass.
         size: mean area of a parcel [square metres].
         climate: shares of the Köppen groups ``(5, n)``.
+        flat: 1 on plains, towards 0 in mountains.
     """
 
     crop: Array
     pasture: Array
     size: Array
     climate: Array
+    flat: Array
 
     @classmethod
     def of(cls, earth: Earth, cell: Window, laid: Districts) -> Choice:
@@ -163,7 +165,7 @@ class Choice:
         for share, hectares in zip(sample.climate, (1.0, 4.0, 3.0, 7.0, 2.0), strict=True):
             usual = usual + share * math.log(hectares)
         size = np.exp(np.clip(usual + 0.5 * region + 0.35 * own, math.log(0.3), math.log(60.0))) * 1e4
-        return cls(crop, pasture, size, sample.climate)
+        return cls(crop, pasture, size, sample.climate, np.exp(-sample.roughness / _FLAT))
 
 
 def _parcels(
@@ -188,6 +190,7 @@ def _parcels(
     weights = np.zeros(len(_CHOICES[0]))
     for share, usual in zip(choice.climate[:, number], _CHOICES, strict=True):
         weights = weights + share * np.array(usual)
+    weights[[rotation - 2 for rotation in _RICE]] *= choice.flat[number]
     order = np.cumsum(weights)
     pick = noise.uniform(key + 3, strip, parcel) * order[-1]
     rotation = 2 + np.minimum(np.searchsorted(order, pick.ravel()).reshape(pick.shape), len(weights) - 1)
@@ -214,12 +217,6 @@ def _parcel_of(parcels: Parcels, along: Array, across: Array) -> tuple[tuple[NDA
     parcel = parcel - (part < first)
     verge = np.minimum(verge, np.abs(part - first) * parcels.size[0])
     return (parcel, strip), verge >= _VERGE
-
-
-def _drained(use: NDArray[np.uint8], above: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    """Rice only where water is near; other ground has the rotation after the rice ones."""
-    rice = (use // PHASES == 7) | (use // PHASES == 8)
-    return np.where(rice & (above > _WETNESS), 9 * PHASES + use % PHASES, use).astype(np.uint8)
 
 
 def _packed(district: tuple[int, int], at: tuple[NDArray[Any], NDArray[Any]]) -> NDArray[np.int64]:

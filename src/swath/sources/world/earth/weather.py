@@ -35,8 +35,8 @@ FIRST_DAY, LAST_DAY = np.datetime64("1980-01-01"), np.datetime64("2100-12-31")
 SYSTEM = 160_000.0  # metres between lattice points of weather systems; they are about twice as large
 _MEMORY = 12  # days; the weight of older ones would be below 3 %
 _SLOW = 40  # days between points of departures that make wet and dry, warm and cool seasons
-_SLOW_SHARE = 0.2  # of the variance
-_SHAPE = 0.8  # of the Weibull distribution of rain on wet days; 1 would be exponential
+_SLOW_WARMTH, _SLOW_WETNESS = 0.2, 0.02  # of the variance; more would make yearly rain vary more than it does
+_SHAPE = 0.9  # of the Weibull distribution of rain on wet days; 1 would be exponential
 _CLOUD_SPREAD = 1.7  # of the normal variable behind cloud: days tend to be clear or overcast
 _DIRECTED = 0.6  # prevailing wind over the spread of each component
 _RICE_MEAN = math.sqrt(math.pi / 2.0) * 1.088  # mean speed over that spread, for such a prevailing wind
@@ -175,11 +175,11 @@ def on_nodes(earth: Earth, nodes: Window, days: Days) -> Weather:
     around = read_surroundings(earth, nodes)
     usual = normals(around, earth.climate).on(day_of_year(days))
     noise = _Departures(earth, nodes, days)
-    moist = noise.persistent("humidity", 0.6, slow=True)
+    moist = noise.persistent("humidity", 0.4, _SLOW_WETNESS)
     season = np.clip(around.latitude / 30.0, -1.0, 1.0) * _winter(days)[:, None, None]
     # Cloudy air is warm in winter and cool in summer.
     link = np.clip(0.1 + 0.4 * np.abs(around.latitude) / 60.0, 0.0, 0.45) * season - 0.15
-    other = noise.persistent("temperature", 0.75, slow=True)
+    other = noise.persistent("temperature", 0.75, _SLOW_WARMTH)
     warm = (link * moist + np.sqrt(1.0 - link**2) * other) * usual.spread * earth.climate.variability
     cloud = _cloud(usual, 0.8 * moist + 0.6 * noise.persistent("cloud", 0.2))
     humidity = np.clip(0.28 + 0.38 * usual.cloud + 0.22 * cloud + 0.08 * moist, 0.08, 1.0)
@@ -231,13 +231,13 @@ class _Departures:
         self._earth, self._nodes = earth, nodes
         self._days = days.astype(np.int64)
 
-    def persistent(self, name: str, persistence: float, *, slow: bool = False) -> Array:
+    def persistent(self, name: str, persistence: float, slow: float = 0.0) -> Array:
         """A field whose correlation from day to day is about ``persistence``.
 
         Args:
             name: of its noise.
             persistence: weight of each day over the next.
-            slow: whether a part of it changes with the season only.
+            slow: share of its variance that changes over months only.
         """
         key = self._earth.key(f"weather/{name}", self._nodes.zone.epsg)
         first, count = int(self._days[0]), len(self._days)
@@ -246,10 +246,10 @@ class _Departures:
         weights /= math.sqrt(float((weights**2).sum()))
         field = sum(weights[back] * lattice[_MEMORY - back : _MEMORY - back + count] for back in range(_MEMORY + 1))
         quick = self._in_space(np.asarray(field), rows, columns)
-        if not slow:
+        if slow == 0.0:
             return quick
         part = self._slow(self._earth.key(f"weather/slow {name}", self._nodes.zone.epsg))
-        return math.sqrt(1.0 - _SLOW_SHARE) * quick + math.sqrt(_SLOW_SHARE) * part
+        return math.sqrt(1.0 - slow) * quick + math.sqrt(slow) * part
 
     def _slow(self, key: int) -> Array:
         first, weights = spline_weights(self._days.astype(np.float64), _SLOW)
