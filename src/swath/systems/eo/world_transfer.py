@@ -113,8 +113,8 @@ class Config(BaseModel):
         """A smoke of seconds on one procedural place and made-up trees; its scores mean nothing."""
         return cls(
             miniature=True,
-            places=("kenya",),
-            planted="kenya",
+            places=("bavaria",),
+            planted="bavaria",
             days=("2019-07-20",),
             scene=48,
             base="procedural",
