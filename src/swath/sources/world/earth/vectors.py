@@ -35,7 +35,7 @@ COLUMNS = (
     *("feature", "highway", "building", "landuse", "natural", "water", "waterway", "place", "name"),
     *("population", "width", "height", "field"),
 )
-"""Columns beside the geometry: what a feature is, tags (None where one does not apply), and numbers (NaN; field 0)."""
+"""Columns beside the geometry: what a feature is, tags (missing where one does not apply), and numbers (NaN; field 0)."""
 
 _HIGHWAYS = ("trunk", "primary", "secondary", "tertiary", "unclassified", "track")
 _PLACES = ((100_000, "city"), (10_000, "town"), (1_000, "village"), (0, "hamlet"))
@@ -123,7 +123,7 @@ def _streets(earth: Earth, window: Window, laid: Districts, settled: Mask) -> Sh
         along, across = laid.turned(number, window.y[pixels // window.width], window.x[pixels % window.width])
         short = float(blocks[number])
         for swap, spacing, own, other in ((False, short, across, along), (True, LONG * short, along, across)):
-            lines = np.arange(np.ceil(own.min() / spacing), np.floor(own.max() / spacing) + 1) * spacing
+            lines = np.arange(np.floor(own.min() / spacing), np.ceil(own.max() / spacing) + 1) * spacing
             steps = np.arange(other.min() - 10.0, other.max() + 15.0, 5.0)
             line, step = (part.ravel() for part in np.meshgrid(lines, steps, indexing="ij"))
             y, x = laid.straight(number, *((line, step) if swap else (step, line)))
