@@ -76,7 +76,7 @@ def indices(earth: Earth, window: Window, day: np.datetime64, elevation: NDArray
     surroundings = read_surroundings(earth, nodes)
     yearly = np.asarray(normals(surroundings, earth.climate).rain.mean(axis=0) * 365.25)
     found = on_levels(past, levels, surroundings.latitude, yearly)
-    return Indices(*_between_levels(np.stack(found), low, nodes, window, height))
+    return Indices(*between_levels(np.stack(found), low, nodes, window, height))
 
 
 def angstrom(temperature: Array, humidity: Array) -> Array:
@@ -144,7 +144,7 @@ def _this_season(day: np.datetime64, last: np.datetime64, latitude: Array) -> ND
     return np.where(latitude >= 0.0, day >= january, day >= south.astype("datetime64[D]"))
 
 
-def _between_levels(fields: Array, low: int, nodes: Window, window: Window, height: Array) -> Array:
+def between_levels(fields: Array, low: int, nodes: Window, window: Window, height: Array) -> Array:
     """Values ``(index, level, y, x)`` at pixels of given heights ``(H, W)``, linear between nodes and levels."""
     row, row_share, column, column_share = node_shares(nodes, window)
     along = fields[..., column] * (1.0 - column_share) + fields[..., column + 1] * column_share

@@ -35,7 +35,7 @@ COLUMNS = (
     *("feature", "highway", "building", "landuse", "natural", "water", "waterway", "place", "name"),
     *("population", "width", "height", "field"),
 )
-"""Columns beside the geometry: what a feature is, tags (missing where one does not apply), and numbers (NaN; field 0)."""
+"""Columns beside the geometry: what a feature is, tags (missing where none applies), and numbers (NaN; field 0)."""
 
 _HIGHWAYS = ("trunk", "primary", "secondary", "tertiary", "unclassified", "track")
 _PLACES = ((100_000, "city"), (10_000, "town"), (1_000, "village"), (0, "hamlet"))
