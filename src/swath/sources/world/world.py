@@ -6,14 +6,13 @@ import hashlib
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import dask.array as da
 import numpy as np
 import xarray as xr
-from dask.delayed import delayed
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
@@ -147,6 +146,10 @@ class World:
             held = _lazy(self, window, day, names, chunks)
         return self._described(held, window, day, names)
 
+    def version_hash(self) -> str:
+        """The hash of this version of the world, whatever the seed; see ``version_hash`` of this module."""
+        return version_hash()
+
     @property
     def attrs(self) -> dict[str, Any]:
         """What a report stores about the world it used."""
@@ -255,21 +258,41 @@ def _check_memory(window: Window, names: tuple[str, ...]) -> None:
 
 
 def _lazy(world: World, window: Window, day: np.datetime64, names: tuple[str, ...], chunks: Chunks) -> dict[str, Any]:
+    """Dask arrays; all layers of a chunk are made together, as one entry of an array of pieces."""
     sizes = da.core.normalize_chunks(chunks, window.shape, dtype=np.float32)
-    make = delayed(_made, pure=True)
-    rows: dict[str, list[list[Any]]] = {}
-    top = window.row
-    for height in sizes[0]:
-        left, parts = window.column, []
-        for width in sizes[1]:
-            part = Window(window.zone, top, left, height, width, window.step)
-            parts.append((make(world, part, day, names), part))
-            left += width
-        top += height
-        for name, (shape, dtype) in _shapes(names, window.step).items():
-            line = [da.from_delayed(made[name], shape + part.shape, dtype) for made, part in parts]
-            rows.setdefault(name, []).append(line)
-    return {name: da.block(lines) for name, lines in rows.items()}
+    pieces = da.map_blocks(
+        partial(_piece, world, window, day, names, sizes),
+        chunks=tuple((1,) * len(along) for along in sizes),
+        dtype=object,
+        meta=np.empty((0, 0), object),
+    )
+    out = {}
+    for name, (shape, dtype) in _shapes(names, window.step).items():
+        meta = np.empty((0,) * (len(shape) + 2), dtype)
+        new = {"new_axis": 0} if shape else {}
+        along = (*((size,) for size in shape), *sizes)
+        out[name] = da.map_blocks(_taken, pieces, name, chunks=along, dtype=dtype, meta=meta, **new)
+    return out
+
+
+def _piece(
+    world: World,
+    window: Window,
+    day: np.datetime64,
+    names: tuple[str, ...],
+    sizes: tuple[tuple[int, ...], ...],
+    block_id: tuple[int, int],
+) -> NDArray[np.object_]:
+    (row, column), (heights, widths) = block_id, sizes
+    top, left = window.row + sum(heights[:row]), window.column + sum(widths[:column])
+    piece = np.empty((1, 1), object)
+    part = Window(window.zone, top, left, heights[row], widths[column], window.step)
+    piece[0, 0] = _made(world, part, day, names)
+    return piece
+
+
+def _taken(piece: NDArray[np.object_], name: str) -> NDArray[Any]:
+    return np.asarray(piece[0, 0][name])
 
 
 def _shapes(names: tuple[str, ...], step: int) -> dict[str, tuple[tuple[int, ...], type[np.generic]]]:

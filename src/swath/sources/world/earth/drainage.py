@@ -28,8 +28,9 @@ from swath.sources.world.earth.hydrology import (
     nearest,
     river_width,
 )
-from swath.sources.world.earth.relief import LAND, Ground, ground
+from swath.sources.world.earth.relief import LAND, Ground, ground, slope
 from swath.sources.world.frame import Window
+from swath.sources.world.truth import quantised
 
 if TYPE_CHECKING:
     from swath.sources.world.earth.earth import Earth
@@ -47,7 +48,7 @@ _SHORE = 0.3  # of the smoothed mask of a lake: how far it may spread over low g
 _WIDEST = 40  # finest pixels around a cell in which wide rivers are looked for
 
 RIVERS = ("river_area", "river_level", "river_turn", "lake_level", "lake_depth", "silt")
-DRAINAGE = ("elevation", "height_above_drainage", "open_water", "water_kind")
+DRAINAGE = ("elevation", "slope", "height_above_drainage", "open_water", "water_kind")
 
 NO_WATER, STREAM, LAKE, SEA = range(4)
 """Codes of the layer ``water_kind``."""
@@ -81,31 +82,39 @@ def rivers(earth: Earth, cell: Window) -> Mapping[str, NDArray[Any]]:
 
 
 def drainage(earth: Earth, cell: Window) -> Mapping[str, NDArray[Any]]:
-    """Maker of ``elevation`` [m], ``height_above_drainage`` [m], ``open_water`` at rest, and ``water_kind``."""
+    """Maker of ``DRAINAGE``: heights [m], slope [degree], the share of open water at rest, and ``water_kind``.
+
+    Slopes on the edge of a cell come from the ground as it goes on in the margin, so they need no neighbouring cells.
+    """
     wide = Window(
         cell.zone, cell.row // STREAM_STEP, cell.column // STREAM_STEP, *_by(cell.shape, STREAM_STEP), STREAM_STEP
     ).pad(STREAM_MARGIN)
+    edge = cell.pad(1)
     large = _large_rivers(earth, wide)
     carved = _carved(earth, wide, large)
-    fine = ground(earth, cell)
-    mesh = _mesh(cell, wide)
+    fine = ground(earth, edge)
+    mesh = _mesh(edge, wide)
     change = noise.spline(carved.bed - carved.before.height, *mesh)
     level = noise.spline(carved.level, *mesh)
     elevation = np.where(fine.water == LAND, fine.height + change, fine.height)
-    share, stream_level = _streams(earth, cell, large.and_also(carved.streams), fine.runoff)
-    lake_level = carved.lake_level[_within(cell, wide)]
+    share, stream_level = _streams(edge, large.and_also(carved.streams), fine.runoff)
+    lake_level = carved.lake_level[_within(edge, wide)]
     lake = (elevation < lake_level) & (fine.water == LAND) & (noise.spline(carved.still, *mesh) > _SHORE)
-    share = np.where(lake | (fine.water != LAND), 1.0, share)
+    share = quantised("open_water", np.where(lake | (fine.water != LAND), 1.0, share)).astype(np.float64)
     elevation = np.where(lake, lake_level, elevation)
     flowing = (fine.water == LAND) & ~lake
     elevation = np.where(flowing, elevation + share * (stream_level - elevation), elevation)
+    # Beds reach down to the sea, never below it; land that lies below it from the first stays there.
+    elevation = np.where(flowing, np.maximum(elevation, np.minimum(fine.height, 0.0)), elevation)
     above = np.where(share >= 0.5, 0.0, np.maximum(elevation - level, 0.0))
     kind = np.where(flowing, np.where(share > 0, STREAM, NO_WATER), np.where(fine.height != 0.0, LAKE, SEA))
+    inner = (slice(1, -1),) * 2
     return {
-        "elevation": elevation,
-        "height_above_drainage": above,
-        "open_water": share,
-        "water_kind": kind.astype(np.uint8),
+        "elevation": elevation[inner],
+        "slope": slope(elevation),
+        "height_above_drainage": above[inner],
+        "open_water": share[inner],
+        "water_kind": kind[inner].astype(np.uint8),
     }
 
 
@@ -202,7 +211,7 @@ def _valleys(height: Array, strength: Array, river_level: Array, river_area: Arr
     return np.where(metres <= floor, np.maximum(carved, level), carved)
 
 
-def _streams(earth: Earth, cell: Window, water: Courses, runoff: Array) -> tuple[Array, Array]:
+def _streams(cell: Window, water: Courses, runoff: Array) -> tuple[Array, Array]:
     """Share of each pixel under streams, and their level."""
     wide = cell.pad(_WIDEST)
     level, area = water.painted(wide)

@@ -22,7 +22,6 @@ from swath.sources.world.earth.cells import Cells, Needs
 from swath.sources.world.earth.climate import NODE, SURROUNDINGS, Climate, surroundings
 from swath.sources.world.earth.cover import COVER_LAYERS, cover
 from swath.sources.world.earth.fields import LAND_USE, fields
-from swath.sources.world.earth.relief import slope
 from swath.sources.world.earth.soil import SOIL, soil
 from swath.sources.world.frame import KILOMETRE, Window
 from swath.sources.world.truth import LAYERS, quantised
@@ -64,7 +63,6 @@ MAKERS: tuple[Maker, ...] = (
     Maker(surroundings, SURROUNDINGS, 100, NODE),
     Maker(drainage.rivers, drainage.RIVERS, 100, drainage.RIVER_STEP),
     Maker(drainage.drainage, drainage.DRAINAGE, 10),
-    Maker(slope, ("slope",), 10),
     Maker(soil, SOIL, 10),
     Maker(settlements.built_land, settlements.BUILT_LAND, 10),
     Maker(settlements.settlements, settlements.SETTLED, 10),

@@ -9,9 +9,8 @@ are left out, so that the ground on 250 m is that on 10 m without its finest par
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,17 +98,19 @@ def ground(earth: Earth, window: Window) -> Ground:
     return Ground(height, water, strength, runoff, lakes)
 
 
-def slope(earth: Earth, cell: Window) -> Mapping[str, NDArray[Any]]:
-    """Maker of ``slope`` [degree], by Horn (1981, "Hill shading and the reflectance map") from 3 x 3 pixels.
+def slope(elevation: Array) -> Array:
+    """Steepest slope of the ground [degree], by Horn (1981, "Hill shading and the reflectance map") from 3 x 3 pixels.
 
-    Pixels at the rim of a cell continue its own ground in a straight line: reading the neighbours would cost the
-    streams of eight more cells.
+    Args:
+        elevation: of 10 m pixels with a margin of one ``(H + 2, W + 2)`` [m].
+
+    Returns:
+        float64 ``(H, W)``.
     """
-    z = np.pad(earth.read("elevation", cell).astype(np.float64), 1, mode="reflect", reflect_type="odd")
-    north, middle, south = z[:-2], z[1:-1], z[2:]
+    north, middle, south = elevation[:-2], elevation[1:-1], elevation[2:]
     east = (north[:, 2:] + 2.0 * middle[:, 2:] + south[:, 2:]) - (north[:, :-2] + 2.0 * middle[:, :-2] + south[:, :-2])
     down = (south[:, :-2] + 2.0 * south[:, 1:-1] + south[:, 2:]) - (north[:, :-2] + 2.0 * north[:, 1:-1] + north[:, 2:])
-    return {"slope": np.degrees(np.arctan(np.hypot(east, down) / (8.0 * PIXEL)))}
+    return np.asarray(np.degrees(np.arctan(np.hypot(east, down) / (8.0 * PIXEL))))
 
 
 def _detail(key: int, window: Window, strength: Array) -> Array:
