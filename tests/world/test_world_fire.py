@@ -20,7 +20,7 @@ from swath.sources.world.frame import Window
 from swath.sources.world.truth import BARE, BUILT, CROP, GRASS, ICE, WATER
 
 CALM = (0.0, 0.0)
-SAVANNA_YEARS = np.datetime64("2010-01-01"), np.datetime64("2012-12-31")
+SAVANNA_YEARS = np.datetime64("2009-01-01"), np.datetime64("2012-12-31")
 
 
 def fuel(spread: np.ndarray, height: np.ndarray | None = None) -> Fuel:

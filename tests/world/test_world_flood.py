@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -9,13 +11,16 @@ from scipy.stats import gamma
 from small_earth import small_earth
 
 from swath.errors import InputError
+from swath.sources.world.earth.climate import Climate
+from swath.sources.world.earth.earth import Earth, Maker
 from swath.sources.world.earth.state import state
 from swath.sources.world.events import flood
+from swath.sources.world.events.kept import Kept
 from swath.sources.world.events.table import events
 from swath.sources.world.frame import Window
 
 
-def a_flood(place: str = "temperate") -> tuple[object, Window, np.datetime64]:
+def a_flood(place: str = "temperate") -> tuple[Earth, Window, np.datetime64]:
     """An Earth, a window and the day of its greatest flood in some years."""
     earth, window = small_earth(place)
     window = Window(window.zone, window.row, window.column, 200, 90)
@@ -46,9 +51,23 @@ def test_flow_conserves_rain() -> None:
 
 
 def test_level_by_hand() -> None:
-    # Banks are full at nine times the normal of 2 mm: 18 mm. 27 mm are half of that more: half of 2.5 m.
-    levels = flood.level_of(np.array([18.0, 27.0, 5.0, 1000.0]), np.full(4, 2.0))
+    # Banks are full at 18 mm; 27 mm are half of that more: half of 2.5 m.
+    levels = flood.level_of(np.array([18.0, 27.0, 5.0, 1000.0]), np.full(4, 18.0))
     assert levels.tolist() == [0.0, 1.25, 0.0, 6.0]
+
+
+def test_banks_are_full_in_every_second_year() -> None:
+    days = np.arange(np.datetime64("1981-01-01"), np.datetime64("1986-01-01"))
+    flows = np.full((len(days), 1, 2), 1.5)
+    for year, greatest in zip(range(1981, 1986), (9.0, 4.0, 30.0, 6.0, 5.0), strict=True):
+        flows[days == np.datetime64(f"{year}-05-05"), 0, 0] = greatest
+    assert flood.bankfull(flows, days).tolist() == [[6.0, 1.5]]
+    earth, window = small_earth("temperate")
+    levels = flood.highest_levels(earth, window, np.datetime64("1991-01-01"), np.datetime64("2030-12-31"))
+    years = np.arange(np.datetime64("1991-01-01"), np.datetime64("2031-01-01")).astype("datetime64[Y]")
+    flooded = np.mean([levels[years == year].max() > 0.0 for year in np.unique(years)])
+    # Forty years of one half, from a median of ten; and the highest of the nodes counts.
+    assert 0.2 < flooded < 0.9
 
 
 def test_depth_is_level_less_height_and_never_negative() -> None:
@@ -90,11 +109,12 @@ def test_floods_rise_and_fall_over_days() -> None:
     assert np.diff(levels).min() > -0.5 * levels[40]
 
 
-def test_floods_are_rare_but_come() -> None:
+def test_a_wetter_climate_floods_more() -> None:
     earth, window = small_earth("temperate")
-    levels = flood.highest_levels(earth, window, np.datetime64("1990-01-01"), np.datetime64("2009-12-31"))
-    share = (levels > 0.0).mean()
-    assert 0.0005 < share < 0.04
+    wetter = replace(earth, climate=Climate(wetness=1.3))
+    first, last = np.datetime64("1990-01-01"), np.datetime64("2009-12-31")
+    usual, wet = (flood.highest_levels(planet, window, first, last) for planet in (earth, wetter))
+    assert 0.0005 < (usual > 0.0).mean() < 0.04 and wet.sum() > usual.sum()
 
 
 def test_the_level_of_a_day_does_not_depend_on_the_span_asked_for() -> None:
@@ -125,3 +145,32 @@ def test_no_day_and_no_span() -> None:
         events(earth, window, "2001-01-01", "2000-01-01")
     empty = Window(window.zone, window.row, window.column, 0, 0)
     assert len(events(earth, empty, "2000-01-01", "2000-02-01")) == 0
+
+
+def catchments(earth: Earth, cell: Window) -> dict[str, np.ndarray]:
+    """One river from north to south in every 10 km, with 1000 km2 upstream, among brooks."""
+    return {"river_area": np.where(cell.columns[None, :] % 40 == 20, 1000.0, 0.3) + 0.0 * cell.rows[:, None]}
+
+
+def test_brooks_rise_less_than_rivers_and_tiles_agree() -> None:
+    earth, window = small_earth("temperate")
+    assert (flood.size_of_rivers(earth, window) == 1.0).all()
+    known = replace(earth, makers=(*earth.makers, Maker(catchments, ("river_area",), 10, 25)))
+    row, column = window.row // 1000 * 1000, window.column // 1000 * 1000
+    whole = Window(window.zone, row, column, 30, 1000)
+    size = flood.size_of_rivers(known, whole)
+    # The river runs at pixel 20 of 250 m; within eight such pixels (2 km) it counts, beyond are brooks.
+    assert size[0, 510] == 1.0 and size[0, 700] == 1.0 and size[0, 800] == pytest.approx(0.2)
+    assert size.min() == pytest.approx(0.2) and size.max() == 1.0
+    assert abs(np.diff(size, axis=1)).max() < 0.04
+    part = Window(whole.zone, row + 7, column + 690, 20, 60)
+    assert (flood.size_of_rivers(known, part) == size[7:27, 690:750]).all()
+
+
+def test_what_is_kept_is_bounded_and_belongs_to_its_earth() -> None:
+    kept: Kept[int] = Kept(2)
+    one, other = small_earth("temperate")[0], small_earth("temperate", seed=1)[0]
+    assert kept.get(one, "a", lambda: 1) == 1 and kept.get(one, "a", lambda: 2) == 1
+    assert kept.get(other, "a", lambda: 3) == 3
+    kept.get(one, "b", lambda: 4)
+    assert len(kept) == 2 and kept.get(one, "a", lambda: 5) == 5

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.sources.world.earth.climate import LAPSE, Normals, Surroundings, normals, read_surroundings
-from swath.sources.world.earth.indices import GROWTH, LEVEL, _between_levels
+from swath.sources.world.earth.indices import GROWTH, LEVEL, between_levels
 from swath.sources.world.earth.weather import checked_day, nodes_around, on_nodes
 from swath.sources.world.frame import Window
 
@@ -75,7 +75,7 @@ def season(earth: Earth, window: Window, day: np.datetime64, elevation: NDArray[
     if height.size == 0:
         return Season(*(height.copy() for _ in range(5)))
     low, levels = levels_of(height)
-    return Season(*_between_levels(season_on_levels(earth, nodes, known, levels), low, nodes, window, height))
+    return Season(*between_levels(season_on_levels(earth, nodes, known, levels), low, nodes, window, height))
 
 
 def levels_of(height: Array) -> tuple[int, Array]:

@@ -21,7 +21,7 @@ from swath.sources.world import noise
 from swath.sources.world.earth.climate import normals, read_surroundings
 from swath.sources.world.earth.drainage import SEA
 from swath.sources.world.earth.fields import crop_of
-from swath.sources.world.earth.indices import MEMORY, Indices, _between_levels, on_levels
+from swath.sources.world.earth.indices import MEMORY, Indices, between_levels, on_levels
 from swath.sources.world.earth.phenology import FLOODED, Ground, crop_time, double_logistic, leaves
 from swath.sources.world.earth.season import Season, levels_of, season_on_levels
 from swath.sources.world.earth.weather import checked_day, nodes_around, on_nodes
@@ -176,7 +176,7 @@ def conditions(earth: Earth, window: Window, day: np.datetime64, elevation: Arra
     for first in range(0, window.height, _STRIP):
         rows = slice(first, min(first + _STRIP, window.height))
         strip = Window(window.zone, window.row + first, window.column, rows.stop - first, window.width)
-        read[:, rows] = _between_levels(held, low, nodes, strip, height[rows])
+        read[:, rows] = between_levels(held, low, nodes, strip, height[rows])
     return Indices(*read[:4]), Season(*read[4:])
 
 

@@ -1,11 +1,12 @@
 """Floods: rivers rise with the rain of the days before, and water stands wherever that is higher than the ground.
 
 The rain of past days, weighted by a unit hydrograph (Nash 1957: a cascade of linear reservoirs, here ``STORES`` of
-``STORE_DAYS``), gives the flow of a day; what exceeds ``BANKFULL`` times its yearly normal raises the level. A pixel is
-under water where its height above the stream that it drains into is less than that level (HAND: Nobre et al. 2011,
-Journal of Hydrology 404, 13-29); because every pixel compares itself with its own stream, floods hang together with
-their rivers. Levels live on the nodes of the weather and are read linearly, so floods rise and fall over days and hang
-together over cells. Melting snow raises no level in this version.
+``STORE_DAYS``), gives the flow of a day. What exceeds the flood of two years, which fills the banks (Leopold, Wolman
+and Miller 1964, "Fluvial processes in geomorphology"), raises the level. A pixel is under water where its height above
+the stream that it drains into is less than that level (HAND: Nobre et al. 2011, Journal of Hydrology 404, 13-29);
+because every pixel compares itself with its own stream, floods hang together with their rivers.
+Levels live on the nodes of the weather and are read linearly, so floods rise and fall over days and hang together over
+cells. Melting snow raises no level in this version.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 from scipy.special import gammainc
 
-from swath.sources.world.earth.climate import normals, read_surroundings
 from swath.sources.world.earth.weather import between_nodes, checked_day, nodes_around, on_nodes
+from swath.sources.world.events.kept import Kept
 from swath.sources.world.frame import Window
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ STORES, STORE_DAYS = 3, 2.0
 MEMORY = 30
 """Days of rain that count; the weight of older rain is below a ten-thousandth."""
 
-BANKFULL = 9.0
-"""Flow over its yearly normal at which rivers leave their banks."""
+REFERENCE = np.datetime64("1981-01-01"), np.datetime64("1990-12-31")
+"""Days whose greatest flow of each year tells the flood of two years, as its median."""
 
 RISE, HIGHEST = 2.5, 6.0
 """Metres that the level rises for every flow of full banks on top, and metres that it rises at most."""
@@ -40,6 +41,8 @@ _FULL = 0.25  # metres of depth from which on nothing of a 10 m pixel stands out
 _AREA_STEP, _AREA_REACH = 25, 8  # finest pixels of the layer of catchments; its pixels in 2 km
 _INNER = slice(_AREA_REACH, -_AREA_REACH)
 _FROZEN, _MELTED = 0.0, 2.0  # degrees Celsius: all snow, all rain
+
+_KEPT: Kept[Array] = Kept(512)
 
 
 def hydrograph() -> Array:
@@ -65,15 +68,26 @@ def flow(rain: Array) -> Array:
     return total
 
 
-def level_of(flow: Array, normal: Array) -> Array:
-    """Metres that rivers stand above their usual level.
+def level_of(flow: Array, full: Array) -> Array:
+    """Metres that rivers stand above their banks.
 
     Args:
         flow: of the day [mm per day].
-        normal: yearly mean [mm per day].
+        full: flow that fills the banks [mm per day].
     """
-    over = flow / np.maximum(BANKFULL * normal, 2.0) - 1.0
-    return np.clip(RISE * over, 0.0, HIGHEST)
+    return np.clip(RISE * (flow / full - 1.0), 0.0, HIGHEST)
+
+
+def bankfull(flows: Array, days: NDArray[np.datetime64]) -> Array:
+    """Flow that fills the banks ``(y, x)`` [mm per day]: median over years of their greatest flow, at least 1 mm.
+
+    Args:
+        flows: ``(day, y, x)``.
+        days: of the flows ``(day,)``; whole years.
+    """
+    years = days.astype("datetime64[Y]")
+    greatest = [flows[years == year].max(axis=0) for year in np.unique(years)]
+    return np.maximum(np.median(np.stack(greatest), axis=0), 1.0)
 
 
 def level(earth: Earth, window: Window, day: Any) -> Array:
@@ -93,10 +107,18 @@ def highest_levels(earth: Earth, window: Window, first: np.datetime64, last: np.
 
 def _on_nodes(earth: Earth, nodes: Window, first: np.datetime64, last: np.datetime64) -> Array:
     """Levels of days on nodes ``(day, y, x)`` [m]."""
+
+    def banks() -> Array:
+        return bankfull(_flows(earth, nodes, *REFERENCE), np.arange(REFERENCE[0], REFERENCE[1] + 1))
+
+    # Rivers made their banks in the climate of today.
+    full = _KEPT.get(earth, nodes, banks) / max(earth.climate.wetness, 0.1)
+    return level_of(_flows(earth, nodes, first, last), full)
+
+
+def _flows(earth: Earth, nodes: Window, first: np.datetime64, last: np.datetime64) -> Array:
     past = on_nodes(earth, nodes, np.arange(first - MEMORY + 1, last + 1))
-    liquid = past.rain * np.clip((past.temperature - _FROZEN) / (_MELTED - _FROZEN), 0.0, 1.0)
-    usual = normals(read_surroundings(earth, nodes), earth.climate).rain.mean(axis=0)
-    return level_of(flow(liquid), usual)
+    return flow(past.rain * np.clip((past.temperature - _FROZEN) / (_MELTED - _FROZEN), 0.0, 1.0))
 
 
 def depth_of(level: Array, height_above_drainage: NDArray[np.floating[Any]]) -> Array:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from swath.sources.world.earth.earth import Earth
 
 COLUMNS = ("kind", "number", "start", "end", "severity")
-_FLOODED = 0.05  # share of a window that water must cover, in fifths of a metre and deeper, to be told as a flood
+_FLOODED = 0.02  # share of a window that flood water of at least ``_DEEP`` metres must cover to be told
 _DEEP = 0.2
 
 
@@ -39,7 +39,7 @@ def events(earth: Earth, window: Window, first: Any, last: Any) -> gpd.GeoDataFr
         a GeoDataFrame in the CRS of the zone with the columns ``kind`` (fire, clearing, flood), ``number`` (identity;
         0 for floods), ``start`` and ``end`` (first and last day; of floods and running fires within the span),
         ``severity`` (fire: mean share of the vegetation taken; flood: greatest depth [m]; clearing: 1) and the
-        ``geometry``. Floods are told where they cover 5 % of the window at 0.2 m or more; their outline is the widest.
+        ``geometry``. Floods are told where they cover 2 % of the window at 0.2 m or more; their outline is the widest.
 
     Raises:
         InputError: a day lies outside 1980 to 2100, or the last before the first.
