@@ -24,6 +24,7 @@ from swath.sources.world.events.clearing import (
 from swath.sources.world.events.table import events
 from swath.sources.world.frame import Window, Zone
 from swath.sources.world.truth import BARE, CROP, GRASS, MANGROVE, NO_CROP, PASTURE, TREE, WATER
+from swath.sources.world.world import World
 
 FIRST, LAST = np.datetime64("1980-01-01"), np.datetime64("2100-12-31")
 ZONE = Zone(32632)
@@ -153,3 +154,13 @@ def test_the_table_of_events_tells_of_clearings(forest: tuple[object, Window, li
     assert told.geometry.symmetric_difference(expected).area < 1e-6
     later = events(earth, inside, one.start + one.days, one.start + one.days + 1)
     assert one.number not in set(later[later.kind == "clearing"].number)
+
+
+def test_the_world_hands_the_table_on(forest: tuple[object, Window, list[Plot]]) -> None:
+    earth, window, found = forest
+    world = World(base="procedural")
+    world.__dict__["earth"] = earth
+    one = found[0]
+    near = Window(window.zone, (int(one.row) - 30) // 3, (int(one.column) - 30) // 3, 20, 20, 3)
+    table = world.events(near.geobox, one.start, one.start + 1)
+    assert one.number in set(table.number) and table.crs.to_epsg() == window.zone.epsg

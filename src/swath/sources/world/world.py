@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import dask.array as da
+import geopandas as gpd
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from swath.sources.world.earth.earth import Earth
 from swath.sources.world.earth.procedural import ProceduralPlanet
 from swath.sources.world.earth.state import MOVING, state
 from swath.sources.world.earth.weather import checked_day
+from swath.sources.world.events.table import events
 from swath.sources.world.frame import GSD_LADDER, KILOMETRE, PIXEL, Window, window_of, zone_at
 from swath.sources.world.truth import LAYERS, WORLD_VERSION, legend_of
 
@@ -149,6 +151,21 @@ class World:
     def version_hash(self) -> str:
         """The hash of this version of the world, whatever the seed; see ``version_hash`` of this module."""
         return version_hash()
+
+    def events(self, box: GeoBox | Window, first: Any, last: Any) -> gpd.GeoDataFrame:
+        """Floods, fires and clearings of some days in a box, one row each; see ``world.events.table.events``.
+
+        Args:
+            box: grid as ``World.box`` makes it, or a window of ``frame``.
+            first: first day, 1980 to 2100.
+            last: last day, included.
+
+        Raises:
+            InputError: the grid does not fit the planet, or the days are no span of 1980 to 2100.
+        """
+        window = box if isinstance(box, Window) else window_of(box)
+        _check_place(window)
+        return events(self.earth, window.finest(), first, last)
 
     @property
     def attrs(self) -> dict[str, Any]:
