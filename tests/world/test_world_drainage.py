@@ -218,7 +218,7 @@ def test_borders_of_cells_hardly_show(land: dict[str, NDArray[np.generic]]) -> N
         excess = jump[:, 1:-1] - 0.5 * (jump[:, :-2] + jump[:, 2:])
         border = 1000 - 2  # between columns 999 and 1000
         share, elsewhere = (excess[:, border] > 5.0).mean(), (np.delete(excess, border, axis=1) > 5.0).mean()
-        assert share < elsewhere + 0.05, (name, share, elsewhere)
+        assert share < elsewhere + 0.02, (name, share, elsewhere)
 
 
 def test_the_coast_and_its_rivers() -> None:

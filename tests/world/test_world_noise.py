@@ -96,3 +96,10 @@ def test_noise_in_space_has_no_seam_and_unit_variance() -> None:
     assert abs(field.mean()) < 0.05 and abs(field.var() - 1) < 0.1
     step = noise.smooth_in_space(8, grid + 1e-7, 7.0) - field
     assert np.abs(step).max() < 1e-5
+
+
+def test_noise_in_space_is_the_same_for_places_close_together_and_far_apart() -> None:
+    near = np.stack([np.linspace(0, 3, 50), np.linspace(-2, 1, 50), np.linspace(5, 4, 50)])
+    far = np.concatenate([near, np.array([[900.0], [-900.0], [900.0]])], axis=1)
+    np.testing.assert_array_equal(noise.smooth_in_space(3, near, 2.0), noise.smooth_in_space(3, far, 2.0)[:50])
+    assert noise.smooth_in_space(3, np.zeros((3, 0)), 2.0).shape == (0,)

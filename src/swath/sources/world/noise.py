@@ -10,6 +10,8 @@ applied to the key, the row and the column in turn; so keys that follow each oth
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
@@ -138,13 +140,32 @@ def smooth_in_space(key: int, points: NDArray[np.float64], spacing: float) -> ND
         spline_weights(np.asarray(part, np.float64), spacing) for part in points
     )
     field = np.zeros(first_z.shape)
+    if field.size == 0:
+        return field
+    at = _lattice_in_space(key, (first_z, first_y, first_x))
     for layer in range(4):
         for row in range(4):
             weight = weights_z[..., layer] * weights_y[..., row]
-            rows = ((first_z + layer) << 20) + first_y + row
             for column in range(4):
-                field += weight * weights_x[..., column] * normal(key, rows, first_x + column)
+                field += weight * weights_x[..., column] * at(layer, row, column)
     return field / _AXIS_VARIANCE**1.5
+
+
+def _lattice_in_space(
+    key: int, firsts: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+) -> Callable[[int, int, int], NDArray[np.float64]]:
+    """Numbers of the lattice at steps from the first points; places close together share one small block of it."""
+    first_z, first_y, first_x = firsts
+
+    def numbers(z: ArrayLike, y: ArrayLike, x: ArrayLike) -> NDArray[np.float64]:
+        return normal(key, (np.asarray(z, np.int64) << 20) + np.asarray(y, np.int64), x)
+
+    ranges = [np.arange(int(first.min()), int(first.max()) + 4) for first in firsts]
+    if np.prod([len(along) for along in ranges], dtype=np.float64) > 16 * first_z.size:
+        return lambda layer, row, column: numbers(first_z + layer, first_y + row, first_x + column)
+    block = numbers(ranges[0][:, None, None], ranges[1][:, None], ranges[2])
+    z, y, x = (first - along[0] for first, along in zip(firsts, ranges, strict=True))
+    return lambda layer, row, column: block[z + layer, y + row, x + column]
 
 
 def fractal(

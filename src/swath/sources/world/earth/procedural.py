@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 _EARTH_RADIUS = 6371.0  # km
 _CONTINENTS, _RANGES, _WEATHER, _PATCHES = 3500.0, 500.0, 1500.0, 60.0  # km between lattice points
 _SEA_LEVEL = 0.6  # of the field of continents: about a third of the sphere is land
+_GOLDEN_ANGLE = 2.399963  # radians; its multiples spread evenly
 _COAST = 0.04  # of that field: the width of a coast
 
 # IGBP shares per climate group, tropical to polar, dry and wet (16 barren, 15 ice, 12 cropland, 2 rain forest ...).
@@ -89,9 +90,11 @@ class ProceduralPlanet:
                 shares[label] += share * climate[group] * (1.0 - wet)
             for label, share in wet_shares.items():
                 shares[label] += share * climate[group] * wet
+        # Two fields make patches of all classes: each is strong where they point into its direction.
+        along, across = (self._field(f"cover/{axis}", points, _PATCHES, 2) for axis in ("along", "across"))
         for label in range(1, COVERS):
-            if shares[label].any():
-                shares[label] *= np.exp(1.5 * self._field(f"cover/{label}", points, _PATCHES, 1))
+            turn = label * _GOLDEN_ANGLE
+            shares[label] *= np.exp(2.0 * (along * math.cos(turn) + across * math.sin(turn)))
         dry_land = np.clip(land - lake, 0.0, 1.0)
         shares *= dry_land / shares.sum(axis=0)
         shares[0] = 1.0 - dry_land
