@@ -5,6 +5,7 @@ from __future__ import annotations
 from swath.judge.baselines import ForestOptions, MajorityClass, NearestColour, RandomForest
 from swath.judge.conditions import ledger_folder, require_ledger, same_conditions
 from swath.judge.facts import facts_of
+from swath.judge.intervals import mean_interval
 from swath.judge.ledger import (
     Evidence,
     check_repository,
@@ -21,7 +22,15 @@ from swath.judge.report import write_report
 from swath.judge.resources import Timer, environment, peak_rss_mb
 from swath.judge.score import Score, compare, score, score_map
 from swath.judge.table import ResultTable, contender
-from swath.judge.verdict import decide, decide_all, holm_levels, p_value, paired_differences
+from swath.judge.verdict import (
+    control_state,
+    decide,
+    decide_all,
+    holm_levels,
+    p_value,
+    paired_differences,
+    paired_table,
+)
 
 __all__ = [
     "Evidence",
@@ -41,6 +50,7 @@ __all__ = [
     "confusion_picture",
     "contender",
     "contender_bars",
+    "control_state",
     "decide",
     "decide_all",
     "environment",
@@ -49,9 +59,11 @@ __all__ = [
     "ledger_folder",
     "load_registration",
     "map_panels",
+    "mean_interval",
     "outcomes",
     "p_value",
     "paired_differences",
+    "paired_table",
     "peak_rss_mb",
     "read_evidence",
     "registration_commit",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from scipy import stats
+from numpy.typing import NDArray
 
 from swath.errors import ClaimError
+from swath.judge.intervals import mean_interval, p_of_no_difference
 from swath.judge.table import contender
 from swath.metrics import Interval, paired_t_interval
 from swath.types import Claim, Outcome, ResultRow, Verdict
@@ -86,67 +87,121 @@ def decide_all(
 ) -> tuple[Outcome, ...]:
     """Decide the claims of one system from its rows; the exploratory ones share one error rate after Holm.
 
+    A negative control counts in that family but is decided at the plain level, because a wider interval would make it
+    easier to pass.
+
     Raises:
-        ClaimError: a contender has several values of the metric for one seed, or an undefined one.
+        ClaimError: a contender has several values of the metric for one seed, or an undefined one; a claim over groups
+            lacks some.
     """
     kept = tuple(rows)
-    found = [paired_differences(claim, kept) for claim in claims]
+    found = [paired_table(claim, kept) for claim in claims]
     exploratory = [index for index, claim in enumerate(claims) if not claim.primary]
-    levels = dict(zip(exploratory, holm_levels([p_value(found[i]) for i in exploratory], level), strict=True))
+    p_values = [p_of_no_difference(found[index], claims[index].interval) for index in exploratory]
+    levels = dict(zip(exploratory, holm_levels(p_values, level), strict=True))
     outcomes = []
-    for index, (claim, differences) in enumerate(zip(claims, found, strict=True)):
-        missing = len(claim.seeds) - len(differences)
-        notes = [f"{missing} of {len(claim.seeds)} registered seeds are missing"] if differences and missing else []
-        chosen = levels.get(index, level)
-        if differences and chosen != level:
+    for index, (claim, table) in enumerate(zip(claims, found, strict=True)):
+        seeds, groups = table.shape
+        missing = len(claim.seeds) - seeds
+        notes = [f"{missing} of {len(claim.seeds)} registered seeds are missing"] if seeds and missing else []
+        chosen = level if claim.control_kind == "negative" else levels.get(index, level)
+        if seeds and chosen != level:
             notes.append(f"interval at {100 * chosen:.1f} % (Holm over {len(exploratory)} exploratory claims)")
-        outcomes.append(decide(claim, differences, level=chosen, registered=registered, note="; ".join(notes)))
+        if seeds and claim.over == "seed x group":
+            notes.append(f"over {seeds} seeds x {groups} groups")
+        interval = mean_interval(table, claim.interval, chosen)
+        per_seed = table.mean(axis=1).tolist()
+        outcomes.append(decide(claim, per_seed, interval=interval, registered=registered, note="; ".join(notes)))
     return tuple(outcomes)
 
 
+def control_state(outcome: Outcome) -> str:
+    """What a control says of its experiment: ``as it should``, ``fails``, ``not measured``; empty for other claims.
+
+    A negative control fails when it holds, weakly or not; a positive one when it does not.
+    """
+    kind = outcome.claim.control_kind
+    if kind is None:
+        return ""
+    if outcome.verdict in ("not measured", "not testable here"):
+        return "not measured"
+    holds = outcome.verdict in ("holds", "holds weakly")
+    return "as it should" if holds == (kind == "positive") else "fails"
+
+
 def paired_differences(claim: Claim, rows: Iterable[ResultRow]) -> list[float]:
-    """Contender - baseline per registered seed that has both, in the order of the registration.
+    """The differences of ``paired_table``, one per seed: the mean over groups where the claim has some."""
+    differences: list[float] = paired_table(claim, rows).mean(axis=1).tolist()
+    return differences
+
+
+def paired_table(claim: Claim, rows: Iterable[ResultRow]) -> NDArray[np.float64]:
+    """Contender - baseline ``(seed, group)`` of every registered seed that has both, in the order of the registration.
 
     A claim's metric is ``miou``, or ``iou:forest`` for one class. Contenders are known by backbone, recipe or system,
-    the first that a row has. Rows of one group only are left out.
+    the first that a row has. A claim over seeds has one column, from rows over all groups; one over seeds and groups
+    takes the rows of single groups, in alphabetical order.
 
     Raises:
-        ClaimError: a contender has several values of the metric for one seed, or an undefined one.
+        ClaimError: a contender has several values of the metric for one seed and group, or an undefined one; a claim
+            over groups has fewer than two, or not all of them for some seed.
     """
+    values = _values(claim, rows)
+    pairs = ((seed, group) for who, seed, group in values if who == claim.contender)
+    found = {
+        (seed, group): values[claim.contender, seed, group] - values[claim.baseline, seed, group]
+        for seed, group in pairs
+        if (claim.baseline, seed, group) in values
+    }
+    seeds = [seed for seed in claim.seeds if any(seed == each for each, _ in found)]
+    groups = sorted({group for _, group in found}) or [""]
+    if claim.over == "seed x group" and seeds:
+        _check_crossed(claim, seeds, groups, found)
+    return np.array([[found[seed, group] for group in groups] for seed in seeds], np.float64).reshape(-1, len(groups))
+
+
+def _values(claim: Claim, rows: Iterable[ResultRow]) -> dict[tuple[str, int, str], float]:
+    """The value of each contender, seed and group (empty where the claim is over seeds alone)."""
     metric, _, name = claim.metric.partition(":")
-    values: dict[tuple[str, int | None], float] = {}
+    grouped = claim.over == "seed x group"
+    values: dict[tuple[str, int, str], float] = {}
     for row in rows:
         who = contender(row)
-        if who not in (claim.contender, claim.baseline) or row.seed not in claim.seeds or row.group is not None:
+        if who not in (claim.contender, claim.baseline) or row.seed is None or row.seed not in claim.seeds:
             continue
-        if (row.metric, row.class_name or "") != (metric, name):
+        if (row.metric, row.class_name or "") != (metric, name) or (row.group is not None) != grouped:
             continue
+        where = f"{who}, seed {row.seed}" + (f", group {row.group}" if grouped else "")
         if not np.isfinite(row.value):
             raise ClaimError(
-                f"{claim.metric} of {who}, seed {row.seed}, is {row.value} in the evidence for '{claim.name}'",
+                f"{claim.metric} of {where}, is {row.value} in the evidence for '{claim.name}'",
                 expected="a number for every seed",
                 remedy="find out why the score is undefined",
             )
-        if (who, row.seed) in values:
+        if (who, row.seed, row.group or "") in values:
             raise ClaimError(
-                f"The evidence for '{claim.name}' holds several values of {claim.metric} for {who}, seed {row.seed}",
+                f"The evidence for '{claim.name}' holds several values of {claim.metric} for {where}",
                 expected="one value per contender and seed",
                 remedy="write the rows of the registered data set, split and variant only",
             )
-        values[who, row.seed] = row.value
-    pairs = [((claim.contender, seed), (claim.baseline, seed)) for seed in claim.seeds]
-    return [values[first] - values[second] for first, second in pairs if first in values and second in values]
+        values[who, row.seed, row.group or ""] = row.value
+    return values
+
+
+def _check_crossed(claim: Claim, seeds: list[int], groups: list[str], found: dict[tuple[int, str], float]) -> None:
+    lacking = [f"seed {seed}, group {group}" for seed in seeds for group in groups if (seed, group) not in found]
+    if len(groups) < 2 or lacking:
+        raise ClaimError(
+            f"'{claim.name}' is registered over seeds and groups, and the evidence "
+            + (f"lacks {'; '.join(lacking[:3])}" if lacking else f"has the one group {groups[0]}"),
+            expected="both contenders in at least two groups, the same for every seed",
+            remedy="score every seed on every group, or register the claim over seeds",
+        )
 
 
 def p_value(differences: Sequence[float]) -> float:
     """Two-sided p of Student's paired t test against no difference; 1 with fewer than two differences."""
-    numbers = np.asarray(differences, dtype=np.float64)
-    if numbers.size < 2:
-        return 1.0
-    error = numbers.std(ddof=1) / np.sqrt(numbers.size)
-    if error == 0:
-        return 0.0 if numbers.mean() else 1.0
-    return float(2 * stats.t.sf(abs(numbers.mean()) / error, numbers.size - 1))
+    return p_of_no_difference(differences)
 
 
 def holm_levels(p_values: Sequence[float], level: float = 0.95) -> list[float]:

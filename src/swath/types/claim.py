@@ -25,6 +25,10 @@ class Claim(BaseModel):
 
     ``margin`` is the smallest effect that a user would care about, in the unit of the metric (a fraction for
     fractions). ``direction`` says whether the first contender is claimed to lie above or below the second.
+
+    ``interval`` is Student's t or the BCa bootstrap, ``over`` what it runs over: seeds, or seeds and the test groups
+    whose rows carry ``group``; the estimand is then the mean over groups. ``control`` marks a claim that checks the
+    experiment: a negative one should not hold, a positive one should.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,6 +50,19 @@ class Claim(BaseModel):
     world_version: str | None = None
     scope: Scope = "mechanism at desk scale"
     data: DataKind = "real"
+    interval: Literal["t", "bca"] = "t"
+    over: Literal["seed", "seed x group"] = "seed"
+    control: Literal["negative", "positive"] | None = None
+
+    @property
+    def control_kind(self) -> Literal["negative", "positive"] | None:
+        """Which control this is: as ``control`` says, else as the name begins; None for a claim proper."""
+        if self.control is not None:
+            return self.control
+        first, _, rest = self.name.replace("-", "_").partition("_")
+        if not rest.startswith("control"):
+            return None
+        return "negative" if first == "negative" else "positive" if first == "positive" else None
 
 
 class Outcome(BaseModel):
