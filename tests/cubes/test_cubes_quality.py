@@ -30,6 +30,13 @@ def test_landsat_bits() -> None:
     np.testing.assert_array_equal(clear(numbers, "QA_PIXEL"), [True, True, False, False, False])
 
 
+def test_level_1c_bits() -> None:
+    # Opaque cloud (1) and cirrus (2) are not clear; snow (4) is.
+    np.testing.assert_array_equal(
+        clear(np.array([0, 4, 1, 2, 6], np.uint8), "MSK_CLASSI"), [True, True, False, False, False]
+    )
+
+
 def test_dask_stays_lazy() -> None:
     found = clear(da.from_array(np.array([[4, 9]], np.uint8)), "SCL")
     assert isinstance(found, da.Array)
@@ -48,6 +55,7 @@ def test_unknown_scheme() -> None:
         ("T32UQD_SCL_20m.tif", "SCL"),
         ("Fmask", "Fmask"),
         ("qa_pixel", "QA_PIXEL"),
+        ("MSK_CLASSI_B00.jp2", "MSK_CLASSI"),
         ("B04", None),
         ("scale", None),
     ],

@@ -109,7 +109,7 @@ def _make_world(wanted: Wanted, out: Path, seed: int, base: str) -> None:
     from swath.sources.world import archive
     from swath.sources.world.world import World
 
-    world = World(seed=seed, base=base)
+    world = World(seed=seed, base=base)  # type: ignore[arg-type]  # World says what is wrong with it
     with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), TextColumn("{task.fields[item]}")) as bar:
         task = bar.add_task("scenes", total=None, item="")
         made = archive.make(

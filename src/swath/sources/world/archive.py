@@ -227,7 +227,8 @@ class _Job:
     def _observed(self, day: np.datetime64, sensor: str) -> Item:
         truth = self._of_day(day)
         seed = rng.key(self._world.seed, "archive", sensor) % 2**63
-        scene = observe(truth, sensor, day, self._wanted.level, seed)
+        sky = self._world.conditions(self._box, day)
+        scene = observe(truth, sensor, day, self._wanted.level, seed, conditions=sky)
         scene.attrs["cloud_cover"] = cloud_cover(scene)
         return catalogue.write_item(
             self._folder, sensor, self.name(day, sensor), scene, properties=self._properties(sensor, day, scene.attrs)
@@ -296,7 +297,7 @@ def cloud_cover(scene: xr.DataTree) -> float:
         numbers, scheme = np.asarray(layer.values), layer.attrs["scheme"]
         if scheme == "SCL":
             cloudy = np.isin(numbers, (8, 9, 10))
-        elif scheme == "Fmask":
+        elif scheme in ("Fmask", "MSK_CLASSI"):
             cloudy = (numbers & 0b11) != 0
         else:
             cloudy = (numbers & 0b1100) != 0

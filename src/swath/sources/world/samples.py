@@ -47,7 +47,7 @@ def chip_set(
         out: folder of the chip set.
         size: side of a chip in pixels of the finest grid.
         layer: ``cover`` or ``crop``.
-        conditions: of the observation.
+        conditions: of the observation; those of the day when left out.
         seed: of sky, noise and split.
 
     Raises:
@@ -56,7 +56,8 @@ def chip_set(
     """
     legend = _legend(layer)
     truth = world.truth(box, time)
-    scene = observe(truth, sensor, time, None, rng.key(world.seed, "chips", str(seed)) % 2**63, conditions=conditions)
+    sky = world.conditions(box, time) if conditions is None else conditions
+    scene = observe(truth, sensor, time, None, rng.key(world.seed, "chips", str(seed)) % 2**63, conditions=sky)
     cube = cubes.to_physical(cubes.to_cube(scene))
     labels = truth[layer].astype(np.int16)
     with chips.folder.appearing(Path(out)) as folder:
@@ -119,7 +120,10 @@ def minicube(
         )
     seed = rng.key(world.seed, "archive", sensor) % 2**63
     truths = [world.truth(box, day) for day in days]
-    scenes = [observe(truth, sensor, day, wanted.level, seed) for truth, day in zip(truths, days, strict=True)]
+    scenes = [
+        observe(truth, sensor, day, wanted.level, seed, conditions=world.conditions(box, day))
+        for truth, day in zip(truths, days, strict=True)
+    ]
     states = [truth[list(layers)] for truth in truths]
     truth = xr.concat(states, dim="time", combine_attrs="drop_conflicts", join="override")
     truth = truth.assign_coords(time=np.array(days, "datetime64[ns]"))

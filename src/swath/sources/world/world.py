@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import dask.array as da
 import geopandas as gpd
@@ -19,6 +19,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
 from swath.errors import ConfigError, InputError, ResourceError, nearest
+from swath.sources.world import outlook
 from swath.sources.world.earth.base import Base, BasePlanet
 from swath.sources.world.earth.climate import Climate
 from swath.sources.world.earth.earth import Earth
@@ -27,7 +28,12 @@ from swath.sources.world.earth.state import MOVING, state
 from swath.sources.world.earth.weather import checked_day
 from swath.sources.world.events.table import events
 from swath.sources.world.frame import GSD_LADDER, KILOMETRE, PIXEL, Window, window_of, zone_at
+from swath.sources.world.render.conditions import Conditions
+from swath.sources.world.render.observe import observe
 from swath.sources.world.truth import LAYERS, WORLD_VERSION, legend_of
+
+if TYPE_CHECKING:
+    import geopandas
 
 Chunks = int | tuple[int, int]
 Layers = dict[str, NDArray[Any]]
@@ -36,7 +42,17 @@ MOST_BYTES = 4 * 2**30
 """Bytes of truth that are given at once; more only in chunks."""
 
 _TILE = 10 * KILOMETRE  # finest pixels along a side of what is worked on at a time
-_SOURCES = ("*.py", "earth/*.py", "events/*.py", "render/*.py", "render/data/*")
+_SOURCES = (
+    "frame.py",
+    "noise.py",
+    "truth.py",
+    "world.py",
+    "outlook.py",
+    "earth/*.py",
+    "events/*.py",
+    "render/*.py",
+    "render/data/*",
+)
 
 
 @dataclass(frozen=True)
@@ -147,6 +163,50 @@ class World:
         else:
             held = _lazy(self, window, day, names, chunks)
         return self._described(held, window, day, names)
+
+    def conditions(self, box: GeoBox, time: Any) -> Conditions:
+        """Cloud, wind and air over the middle of a box on a day, for ``observe``; see ``outlook.conditions``."""
+        return outlook.conditions(self.earth, box, time)
+
+    def weather(self, box: GeoBox, first: Any, last: Any) -> xr.Dataset:
+        """Daily weather at the middle of a box from ``first`` to ``last``; see ``outlook.daily``."""
+        return outlook.daily(self.earth, box, first, last)
+
+    def observe(
+        self,
+        box: GeoBox,
+        sensor: str,
+        time: Any,
+        level: str | None = None,
+        *,
+        conditions: Conditions | None = None,
+        seed: int = 0,
+    ) -> xr.DataTree:
+        """What a sensor would deliver of a box: the truth of the day under the sky of the day.
+
+        Args:
+            box: on pixels of 10 m.
+            sensor: of ``render.observe``.
+            time: a day, or a moment in UTC.
+            level: processing level, where the sensor has several.
+            conditions: another sky than that of the day.
+            seed: of clouds and noise.
+
+        Raises:
+            InputError: as ``truth`` and ``render.observe``.
+        """
+        said = self.conditions(box, time) if conditions is None else conditions
+        return observe(self.truth(box, time), sensor, time, level, seed, conditions=said)
+
+    def vectors(self, box: GeoBox) -> geopandas.GeoDataFrame:
+        """Streets, buildings, fields, water and places of a box with tags as in OpenStreetMap.
+
+        Raises:
+            InputError: the grid does not fit the planet.
+        """
+        from swath.sources.world.earth.vectors import vectors
+
+        return vectors(self.earth, window_of(box).finest())
 
     def version_hash(self) -> str:
         """The hash of this version of the world, whatever the seed; see ``version_hash`` of this module."""
