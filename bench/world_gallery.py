@@ -61,9 +61,11 @@ class Album:
         """Physical bands ``(C, H, W)``."""
         path = self._path(sensor, day, lonlat, size, "-".join(bands), "" if clear else "weather")
         if not path.is_file():
-            truth = self.world.truth(self.world.box(*lonlat, (size, size)), day)
+            box = self.world.box(*lonlat, (size, size))
+            truth = self.world.truth(box, day)
             seed = rng.key(0, "gallery", sensor) % 2**63
-            scene = observe(truth, sensor, day, None, seed, conditions=CLEAR if clear else None)
+            sky = CLEAR if clear else self.world.conditions(box, day)
+            scene = observe(truth, sensor, day, None, seed, conditions=sky)
             cube = cubes.to_cube(scene, bands=bands)
             cube = (cube if cubes.is_physical(cube) else cubes.to_physical(cube)).compute()
             np.savez_compressed(path, data=cube["data"].values[0].astype(np.float32))
@@ -117,7 +119,8 @@ def radar(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def figure_of(rows: int, columns: int, side: float = 2.0, extra: float = 0.0) -> tuple[Figure, NDArray[Any]]:
-    figure = Figure(figsize=(side * columns + extra, (side + 0.2) * rows), layout="constrained")
+    figure = Figure(figsize=(side * columns + extra, (side + 0.2) * rows + 0.2), layout="constrained")
+    figure.get_layout_engine().set(rect=(0.0, 0.0, 1.0, 0.97))
     return figure, np.reshape(figure.subplots(rows, columns), (rows, columns))
 
 

@@ -377,20 +377,55 @@ def rows_of(mode: str, world: World, scenes: list[Scene], twins: dict[str, Scene
         yield from tasks(world, scenes, options.kept)
 
 
+def printed(value: Any, limits: Any, digits: int = 3) -> str:
+    """A figure with its interval."""
+    if value is None:
+        return "no common class"
+    span = f" [{limits[0]:.{digits}f}, {limits[1]:.{digits}f}]" if limits else ""
+    return f"{value:.{digits}f}{span}"
+
+
+def table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Lines of Markdown for the rows that compare two scenes."""
+    found: dict[tuple[str, str, str], dict[str, str]] = {}
+    for row in rows:
+        if row.get("measure") in ("quantiles", "two_sample"):
+            cells = found.setdefault((row["pair"], row["first"], row["second"]), {})
+            if row["measure"] == "quantiles":
+                cells["bands"] = printed(row["distance"], row["interval"])
+                cells["shares"] = f"{row['shares']:.2f}"
+            else:
+                for of in ("pixel", "patch"):
+                    cells[of] = printed(row[of]["auc"], row[of]["interval"], 2) if row[of] else "too few"
+    columns = ("bands", "shares", "pixel", "patch")
+    yield f"| pair | first | second | {' | '.join(columns)} |"
+    yield "|---|---|---|" + "---:|" * len(columns)
+    for (pair, first, second), cells in found.items():
+        yield f"| {pair} | {first} | {second} | {' | '.join(cells.get(name, '') for name in columns)} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("SWATH_DATA", "data")))
     parser.add_argument("--kept", type=Path, default=Path(tempfile.gettempdir()) / "swath_world_scenes")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    parser.add_argument("--table", type=Path, nargs="+", help="print the table of lines that were kept, and no more")
     options = parser.parse_args()
+    if options.table:
+        kept = [json.loads(line) for path in options.table for line in path.read_text().splitlines()]
+        print("\n".join(table(kept)))
+        return
     world = World(seed=0)
     scenes = real_scenes(options.data)
     print(json.dumps({"world_hash": world.version_hash()[:12], "seed": 0, "clouds": CLEAR.cloud_fraction}), flush=True)
     needed = set(options.modes) - {"season", "task"}
     twins = {scene.name: simulated(world, scene, options.kept) for scene in scenes} if needed else {}
+    rows = []
     for mode in options.modes:
         for row in rows_of(mode, world, scenes, twins, options):
             print(json.dumps(row), flush=True)
+            rows.append(row)
+    print("\n".join(table(rows)))
 
 
 if __name__ == "__main__":
