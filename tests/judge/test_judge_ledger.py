@@ -179,12 +179,46 @@ def test_check_finds_evidence_registered_too_late(
     assert "not those that were written" in with_facts(rows_sha256="0" * 64)[0]
 
 
+def test_evidence_that_came_before_its_registration_is_refused(
+    registration: Path, repository: Repository, evidence_rows: list[ResultRow]
+) -> None:
+    """Measured and committed on a branch; on main the same files lie in commits of the wrong order."""
+    text = registration.read_text()
+    registration.unlink()
+    repository.commit("root")
+    repository.git("checkout", "--quiet", "-b", "side")
+    registration.parent.mkdir(exist_ok=True)
+    registration.write_text(text)
+    aside = measured(registration, repository, evidence_rows)
+    folder = registration.parent / "evidence"
+    kept = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert check_repository(registration.parent) == []
+    repository.git("checkout", "--quiet", "main")
+    folder.mkdir(parents=True)
+    for name, content in kept.items():
+        (folder / name).write_bytes(content)
+    before = repository.commit("evidence first")
+    registration.write_text(text)
+    after = repository.commit("registration afterwards")
+    assert check_repository(registration.parent) == [
+        f"demo.toml: the registration commit {aside[:12]} is not an ancestor of HEAD"
+    ]
+    facts = json.loads(kept["demo.json"])
+    for code in (before, after):  # the honest commit of the registration, and the code before or with it
+        (folder / "demo.json").write_text(json.dumps({**facts, "registration_commit": after, "code_commit": code}))
+        assert len(check_repository(registration.parent)) == 1
+    assert "committed together with its registration, or before it" in check_repository(registration.parent)[0]
+
+
 def test_check_finds_lost_files(registration: Path, repository: Repository, evidence_rows: list[ResultRow]) -> None:
     measured(registration, repository, evidence_rows)
     folder = registration.parent / "evidence"
     ResultTable(evidence_rows).save(folder / "stray.parquet")
     assert check_repository(registration.parent) == ["evidence/stray.parquet has no stray.json beside it"]
     (folder / "stray.parquet").unlink()
+    facts = (folder / "demo.json").read_text()
+    (folder / "demo.json").write_text(facts.replace('"date": "20', '"date": "99-'))
+    assert "cannot be read" in check_repository(registration.parent)[0]
     (folder / "demo.json").write_text("{")
     assert "cannot be read" in check_repository(registration.parent)[0]
     with pytest.raises(InputError, match="cannot be read"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -153,17 +154,73 @@ def run(
 def claims(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     folder: Annotated[Path | None, typer.Option(help="Folder of the registrations; default: the project's.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the ledger as one HTML page.")] = None,
+    rerun: Annotated[str | None, typer.Option(help="Measure one seed of this system again and compare.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Which stored seed to measure again.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="New folder of the rerun; default: none.")] = None,
 ) -> None:
     """The ledger: every registered claim and what the evidence says."""
     from swath import judge
     from swath.cli import show
+    from swath.errors import ConfigError
 
-    rows = judge.claims_table(folder)
+    if (rerun is None) != (seed is None) or (rerun is None and out is not None):
+        raise ConfigError(
+            "--rerun, --seed and --out were not given together",
+            expected="--rerun SYSTEM with --seed NUMBER, and --out with them only",
+            remedy="write: swath claims --rerun SYSTEM --seed 0",
+        )
+    if html is not None:
+        check_suffix(html, (".html",))
+    if rerun is not None and seed is not None:
+        _rerun(rerun, seed, folder, out, json)
+    elif json:
+        show.as_json(judge.claims_table(folder))
+    elif html is None:
+        for system in judge.ledger(folder):
+            show.table(system.system, judge.HEADS, system.lines())
+            show.say("")
+    if html is not None:
+        judge.write_ledger_page(html, folder)
+        if not json:
+            show.say(f"page: {html}")
+
+
+def _rerun(slug: str, seed: int, folder: Path | None, out: Path | None, json: bool) -> None:
+    """Measure one seed of a system again, print every value beside the stored one, and leave with an honest code."""
+    import dataclasses
+
+    from swath import judge, systems
+    from swath.cli import show
+    from swath.errors import ClaimError
+
+    registration = judge.registration_of(judge.registrations_in(folder), slug)
+    module = systems.load(slug)
+    found = judge.rerun(registration, seed, lambda place, number: module.run(module.Config(), place, number), out)
+    columns = ("contender", "metric", "place", "value", "stored", "difference", "agrees")
+    rows = [{name: _finite(getattr(each, name)) for name in columns} for each in found.differences]
+    record = found.record
     if json:
-        show.as_json(rows)
-        return
-    columns = ("system", "name", "measured", "low", "high", "margin", "seeds", "verdict", "data")
-    show.table("claims", columns, [[row[column] for column in columns] for row in rows])
+        show.as_json({**dataclasses.asdict(record), "rows": rows})
+    else:
+        shown = [[f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row.values()] for row in rows]
+        show.table(f"{slug}, seed {seed}", columns, shown)
+        data = "" if record.same_data else "; the data have another hash than those of the evidence"
+        show.say(
+            f"{record.values - record.differing} of {record.values} values within {record.tolerance:g}, "
+            f"largest difference {record.largest_difference:.3g}{data}"
+        )
+    if record.differing:
+        raise ClaimError(
+            f"{record.differing} of {record.values} values of {slug}, seed {seed}, differ from the evidence",
+            expected=f"differences of at most {record.tolerance:g}",
+            remedy="find out what changed (code, data, versions); measure again and amend only with a reason",
+        )
+
+
+def _finite(cell: object) -> object:
+    """None in place of NaN, which JSON does not have."""
+    return None if isinstance(cell, float) and not math.isfinite(cell) else cell
 
 
 def split_names(text: str | None) -> list[str] | None:

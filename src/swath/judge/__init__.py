@@ -12,13 +12,17 @@ from swath.judge.ledger import (
     claims_table,
     outcomes,
     read_evidence,
+    registrations_in,
     verdict_text,
     write_evidence,
 )
+from swath.judge.ledger_page import write_ledger_page
+from swath.judge.ledger_table import HEADS, SystemLedger, ledger
 from swath.judge.pictures import class_map, confusion_picture, contender_bars, map_panels, training_curve
 from swath.judge.pixels import PixelFeatures, PixelSampling
 from swath.judge.registration import load_registration, registration_commit, require_committed
 from swath.judge.report import write_report
+from swath.judge.rerun import Rerun, RerunRecord, read_reruns, registration_of, rerun
 from swath.judge.resources import Timer, environment, peak_rss_mb
 from swath.judge.score import Score, compare, score, score_map
 from swath.judge.table import ResultTable, contender
@@ -33,6 +37,7 @@ from swath.judge.verdict import (
 )
 
 __all__ = [
+    "HEADS",
     "Evidence",
     "ForestOptions",
     "MajorityClass",
@@ -40,8 +45,11 @@ __all__ = [
     "PixelFeatures",
     "PixelSampling",
     "RandomForest",
+    "Rerun",
+    "RerunRecord",
     "ResultTable",
     "Score",
+    "SystemLedger",
     "Timer",
     "check_repository",
     "claims_table",
@@ -56,6 +64,7 @@ __all__ = [
     "environment",
     "facts_of",
     "holm_levels",
+    "ledger",
     "ledger_folder",
     "load_registration",
     "map_panels",
@@ -66,14 +75,19 @@ __all__ = [
     "paired_table",
     "peak_rss_mb",
     "read_evidence",
+    "read_reruns",
     "registration_commit",
+    "registration_of",
+    "registrations_in",
     "require_committed",
     "require_ledger",
+    "rerun",
     "same_conditions",
     "score",
     "score_map",
     "training_curve",
     "verdict_text",
     "write_evidence",
+    "write_ledger_page",
     "write_report",
 ]

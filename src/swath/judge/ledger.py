@@ -38,7 +38,7 @@ class Evidence(BaseModel):
         code_clean: whether the working tree was as in that commit, apart from the evidence itself.
         data_hash: fingerprint of the data.
         tolerance: largest difference of a value that a rerun may show.
-        date: ISO date of writing.
+        date: day of writing, UTC.
         rows_sha256: of the parquet file with the rows.
         amended: whether the registration was changed after earlier evidence under another text had been written.
     """
@@ -52,7 +52,7 @@ class Evidence(BaseModel):
     code_clean: bool
     data_hash: str | None
     tolerance: float
-    date: str
+    date: datetime.date
     rows_sha256: str
     amended: bool = False
 
@@ -109,7 +109,7 @@ def write_evidence(
         code_clean=code_clean,
         data_hash=data_hash,
         tolerance=tolerance,
-        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        date=datetime.datetime.now(datetime.UTC).date(),
         rows_sha256=sha256(target),
         amended=amended,
     )
@@ -156,7 +156,10 @@ def outcomes(registration: Path | str) -> tuple[Outcome, ...]:
         return decide_all(claims, (), registered=registration_commit(path))
     amended = evidence.amended or evidence.registration_sha256 != sha256(path)
     registered = evidence.registration_commit + (" (amended)" if amended else "")
-    return decide_all(claims, stored_rows(path, evidence), registered=registered)
+    rows = stored_rows(path, evidence)
+    where = path.parent / EVIDENCE / f"{path.stem}.parquet"
+    with reading(where, expected="values, seeds and groups of the right types", remedy="measure again"):
+        return decide_all(claims, rows, registered=registered)
 
 
 def stored_rows(registration: Path | str, evidence: Evidence) -> tuple[ResultRow, ...]:
@@ -186,15 +189,26 @@ def claims_table(directory: Path | str | None = None) -> list[dict[str, Any]]:
         InputError: there is no such directory, or a file in it cannot be read.
         MissingError: no directory was named and there is no ledger here.
     """
+    folder = registrations_in(directory)
+    rows: list[dict[str, Any]] = []
+    for path in sorted(folder.glob("*.toml")):
+        rows.extend(as_dict(path.stem, outcome) for outcome in outcomes(path))
+    return rows
+
+
+def registrations_in(directory: Path | str | None) -> Path:
+    """The folder of the registrations; that of ``ledger_folder`` where none is named.
+
+    Raises:
+        InputError: there is no such directory.
+        MissingError: no directory was named and there is no ledger here.
+    """
     folder = require_ledger() if directory is None else Path(directory)
     if not folder.is_dir():
         raise InputError(
             f"There is no directory {folder}", expected="the folder of the registrations", remedy="check the path"
         )
-    rows: list[dict[str, Any]] = []
-    for path in sorted(folder.glob("*.toml")):
-        rows.extend(as_dict(path.stem, outcome) for outcome in outcomes(path))
-    return rows
+    return folder
 
 
 def as_dict(system: str, outcome: Outcome) -> dict[str, Any]:

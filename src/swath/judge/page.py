@@ -23,15 +23,7 @@ MARKS = {
     "does not hold": "bad",
 }
 
-PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
-<title>$title</title>
-<style>
+STYLE = """
 :root { --ink: #1b1f24; --quiet: #57606a; --paper: #ffffff; --line: #d0d7de; --band: #f6f8fa;
   --good: #005a8c; --even: #57606a; --bad: #a34700; }
 @media (prefers-color-scheme: dark) {
@@ -53,7 +45,18 @@ thead th { background: var(--band); }
 .verdict { font-weight: 600; } .good { color: var(--good); } .even { color: var(--even); } .bad { color: var(--bad); }
 figure { margin: 1rem 0; } figure img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 pre { background: var(--band); padding: .8rem; overflow-x: auto; border-radius: 4px; }
-</style>
+"""
+
+PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
+<title>$title</title>
+<style>
+$style</style>
 </head>
 <body>
 <header>
@@ -87,6 +90,7 @@ def render(report: Report, *, command: str, environment: Mapping[str, str], file
         _section("How to reproduce", _reproduce(command, environment)),
     ]
     return PAGE.substitute(
+        style=STYLE,
         title=escape(report.title),
         system=escape(report.system),
         data=escape(report.data),
@@ -110,7 +114,7 @@ def _scores(rows: Sequence[ResultRow]) -> str:
             [escape(who)] + [_cell([row for row in mine if row.metric == metric]) for metric in metrics]
             for who, mine in _split(here, contender).items()
         ]
-        tables.append(_table(["contender", *map(_head, metrics)], body, _caption(place, here)))
+        tables.append(html_table(["contender", *map(_head, metrics)], body, _caption(place, here)))
     return "\n".join(tables)
 
 
@@ -124,7 +128,7 @@ def _per_class(rows: Sequence[ResultRow]) -> str:
             [escape(name)] + [_cell([row for row in mine if row.metric == metric]) for metric in metrics]
             for name, mine in _split(here, lambda row: str(row.class_name)).items()
         ]
-        tables.append(_table(["class", *map(_head, metrics)], body, _caption(place, here)))
+        tables.append(html_table(["class", *map(_head, metrics)], body, _caption(place, here)))
     return "\n".join(tables)
 
 
@@ -214,7 +218,7 @@ def _claims(outcomes: Iterable[Outcome], data: str) -> str:
         )
     heads = ["claim", "published", "measured difference", "margin", "seeds", "verdict", "scope", "registered"]
     caption = f"Differences in the claimed direction, in the unit of the metric. This run: {escape(data)} data."
-    return _table(heads, body, caption, text=(1, 5, 6, 7)) if body else ""
+    return html_table(heads, body, caption, text=(1, 5, 6, 7)) if body else ""
 
 
 def _figure(picture: Picture, data: str) -> str:
@@ -237,7 +241,7 @@ def _list(items: Iterable[str]) -> str:
     return f"<ul>{lines}</ul>" if lines else ""
 
 
-def _table(heads: Sequence[str], body: Sequence[Sequence[str]], caption: str, text: Sequence[int] = ()) -> str:
+def html_table(heads: Sequence[str], body: Sequence[Sequence[str]], caption: str, text: Sequence[int] = ()) -> str:
     """A table from cells that are HTML already; columns in ``text`` are set flush left."""
 
     def row(cells: Sequence[str], tag: str) -> str:
