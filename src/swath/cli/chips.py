@@ -20,7 +20,7 @@ def cut(
     labels: Annotated[Path, typer.Option("--labels", "-l", help="Polygons (GeoJSON, GPKG, ...) or a label raster.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the chips.")],
     column: Annotated[str | None, typer.Option(help="Column of the polygons that holds the class.")] = None,
-    legend: Annotated[Path | None, typer.Option(help="YAML of 'value: name' for a label raster.")] = None,
+    legend: Annotated[Path | None, typer.Option(help="YAML of 'value: name' for a label raster without one.")] = None,
     sensor: Sensor = None,
     level: Level = None,
     baseline: Baseline = None,

@@ -56,7 +56,7 @@ def make(
     region: Annotated[str | None, typer.Option(help="world: a named place (--regions lists them) or LON,LAT.")] = None,
     sensor: Annotated[str | None, typer.Option(help="world: sensors between commas.")] = None,
     time: Annotated[str | None, typer.Option(help="world: day, month, year or START/END.")] = None,
-    size: Annotated[float | None, typer.Option(help="world: side of the square in metres (5120).")] = None,
+    size: Annotated[float | None, typer.Option(help="world: side of the square in metres (5100).")] = None,
     every: Annotated[int | None, typer.Option(help="world: days between overpasses; default: the sensor's.")] = None,
     level: Annotated[str | None, typer.Option(help="world: processing level.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="world: which Earth (0).")] = None,
@@ -82,7 +82,7 @@ def make(
             expected="--region, --sensor and --time",
             remedy="for example: swath data make world --region po_valley --sensor sentinel2-l2a --time 2024-06",
         )
-    wanted = Wanted(region, tuple(sensor.split(",")), time, 5120.0 if size is None else size, every, level)
+    wanted = Wanted(region, tuple(sensor.split(",")), time, 5100.0 if size is None else size, every, level)
     _make_world(wanted, out or Path("world"), seed or 0, base or "planet")
 
 

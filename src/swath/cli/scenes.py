@@ -140,7 +140,7 @@ def _row(item: Item) -> dict[str, object]:
     return {
         "item": item.id,
         "collection": item.collection,
-        "time": str(item.time)[:19],
+        "time": str(item.time)[:16].replace("T", " "),
         "cloud %": item.cloud_cover,
         "bands": len(item.data),
         "west": west,

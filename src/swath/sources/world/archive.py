@@ -24,6 +24,7 @@ from swath.cubes.catalogue.search import interval
 from swath.errors import ConfigError, InputError, nearest
 from swath.failures import Failure, Failures
 from swath.reading import read_json
+from swath.sources.world.frame import window_of
 from swath.sources.world.places import place_of
 from swath.sources.world.render.atmosphere import SUN_LIMIT
 from swath.sources.world.render.observe import observe
@@ -46,6 +47,9 @@ REVISIT_DAYS = {
 }
 """Days between overpasses of a place, of all satellites of a sensor together."""
 
+COARSEST = 60
+"""Metres: the widest native pixel of these sensors."""
+
 _EPOCH = np.datetime64("1980-01-01")
 _HOUR = 10.5  # of mean solar time, at which optical satellites come over
 Progress = Callable[[str, int, int], None]
@@ -59,7 +63,7 @@ class Wanted:
         region: a named place, or ``LON,LAT``.
         sensors: names of sensors; hyphens are as good as underscores.
         time: a day, month or year, or START/END.
-        size_m: side of the square around the place [m].
+        size_m: side of the square around the place [m], brought to a whole number of 60 m.
         every: days between overpasses; None: as the satellites come.
         level: processing level, where a sensor has several.
         layers: of the truth that is written; None: all that the world makes.
@@ -72,7 +76,7 @@ class Wanted:
     region: str
     sensors: tuple[str, ...]
     time: str
-    size_m: float = 5120.0
+    size_m: float = 5100.0
     every: int | None = None
     level: str | None = None
     layers: tuple[str, ...] | None = None
@@ -84,7 +88,7 @@ class Wanted:
             raise ConfigError(
                 f"The size is {self.size_m:g} m",
                 expected="60 to 200,000 m",
-                remedy="5120 m are 512 pixels of 10 m; make several places where more is wanted",
+                remedy="5100 m are 510 pixels of 10 m; make several places where more is wanted",
             )
         if self.every is not None and self.every < 1:
             raise ConfigError(f"every is {self.every} days", expected="1 or more", remedy="leave it out")
@@ -140,8 +144,7 @@ def make(world: World, wanted: Wanted, out: Path | str, progress: Progress | Non
         ResourceError: the disk or folder cannot take the files.
     """
     folder, failures = Path(out), Failures()
-    place = place_of(wanted.region)
-    box = world.box(place.lon, place.lat, wanted.size_m, 10)
+    box = box_of(world, wanted)
     zone = 0 if box.crs is None or box.crs.epsg is None else int(box.crs.epsg)
     plan = [(day, sensor) for sensor in wanted.sensors for day in wanted.days(sensor, zone)]
     plan.sort()
@@ -168,6 +171,12 @@ def make(world: World, wanted: Wanted, out: Path | str, progress: Progress | Non
     _link_all(folder, items, wanted, failures)
     failures.save(folder / "failures.csv")
     return Archive(folder / "catalog.json", tuple(items), made, len(plan) - len(bright), failures)
+
+
+def box_of(world: World, wanted: Wanted) -> GeoBox:
+    """The square around a place on pixels of 10 m, cut where pixels of 60 m end, so that all grids of a sensor fit."""
+    place = place_of(wanted.region)
+    return window_of(world.box(place.lon, place.lat, wanted.size_m, COARSEST)).finest().geobox
 
 
 class _Job:
