@@ -94,7 +94,9 @@ def _spectrum(kernels: Floats, size: tuple[int, int]) -> NDArray[np.complex64]:
     # A frame narrower than the kernel wraps parts of it onto each other; as the frame is longer than image and radius,
     # only parts that reach no pixel do.
     rows, columns = ((np.arange(side) - side // 2) % length for length in size)
-    np.add.at(framed, (..., rows[:, None], columns), kernels[:, :, None])
+    for row, line in zip(rows.tolist(), np.moveaxis(kernels, 2, 0), strict=True):
+        for column, weight in zip(columns.tolist(), np.moveaxis(line, 2, 0), strict=True):
+            framed[:, :, 0, row, column] += weight
     return np.asarray(fft.rfft2(framed, workers=_THREADS))
 
 

@@ -38,6 +38,7 @@ def move_objects(objects: Objects, moved: Placement, sample: int, size: tuple[in
         InputError: shapes of another form.
     """
     shapes = as_numpy(objects.shapes)
+    found: NDArray[Any]
     if shapes.ndim == 3:
         found, visible = _masks(shapes, moved, sample)
     elif shapes.ndim == 2 and shapes.shape[1] in (4, 5):

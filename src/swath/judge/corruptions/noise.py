@@ -50,7 +50,6 @@ def speckle(view: View, physical: Tensor, looks: int) -> Tensor:
     for row, stream in zip(factor, view.streams(), strict=True):
         for _ in range(looks):
             row += EXPONENTIAL[words(stream, size)]
-    factor = (factor / looks).reshape(view.shape)
-    noise = torch.from_numpy(factor)
+    noise = torch.from_numpy((factor / np.float32(looks)).reshape(view.shape))
     decibels = torch.tensor([band.unit.lower() == "db" for band in view.bands]).view(-1, 1, 1)
     return torch.where(decibels, physical + 10 * noise.log10(), physical * noise)

@@ -145,7 +145,7 @@ def summary(rows: Sequence[ResultRow], metric: str, reference: Sequence[ResultRo
     note = f"mean over severities {', '.join(map(str, scores.severities(scores.corruptions[0])))}"
     base = replace(first, severity=None, class_name=None, variant=metric, ci_low=None, ci_high=None, note=note)
     found = []
-    parts: list[tuple[str | None, Mapping[str, object]]] = [*scores.by_corruption().items()]  # type: ignore[list-item]
+    parts: list[tuple[str | None, Mapping[str, object]]] = [*scores.by_corruption().items()]
     overall = scores.compute(None if reference is None else scores_of(reference, metric))
     for name, outcomes in [*parts, (None, overall)]:
         for key, outcome in outcomes.items():
