@@ -13,13 +13,13 @@ from swath.files import read_yaml
 if TYPE_CHECKING:
     import xarray as xr
 
-    from swath.chips import ChipSet, DropRules
+    from swath.chips import ChipLoader, ChipSet, DropRules
     from swath.cubes import Legend
     from swath.judge import Score
     from swath.learn import SegmentationTask
     from swath.predict import PredictionReport
     from swath.predict.layers import Layer
-    from swath.types import DataKind, Predictor, Report
+    from swath.types import DataKind, Predictor, Report, ResultRow
 
 PathLike = Path | str
 RASTERS = frozenset({".tif", ".tiff", ".nc", ".zarr", ".vrt", ".jp2"})
@@ -245,6 +245,54 @@ def score(
     Raises:
         InputError: the split is empty.
     """
+    from swath import judge
+
+    predictor, loader, facts = _scoring(model, chips, split, data_kind)
+    return judge.score(predictor, loader, facts=facts)
+
+
+def score_corrupted(
+    model: Predictor | PathLike,
+    chips: ChipSet | PathLike,
+    *,
+    corruptions: Sequence[str] | str | None = None,
+    severities: Sequence[int] = (1, 2, 3, 4, 5),
+    seed: int = 0,
+    split: str = "test",
+    data_kind: DataKind = "real",
+    out: PathLike | None = None,
+) -> list[ResultRow]:
+    """Score a model clean and under corruptions (see ``swath.judge.corruptions.sweep``).
+
+    Args:
+        model: anything that predicts, or the folder of a trained model.
+        chips: a chip set or its folder.
+        corruptions: names; None or ``all`` for all that make sense for these inputs.
+        severities: some of 1 to 5.
+        seed: seed of the corruptions.
+        split: which split to score.
+        data_kind: what the rows say of the data.
+        out: result table, saved after every cell; what it holds already is not measured again.
+
+    Raises:
+        ConfigError: an unknown corruption, or a severity outside 1 to 5.
+        InputError: the split is empty, or ``out`` holds a sweep under other conditions.
+    """
+    from swath.judge import corruptions as room
+
+    # Names and severities are checked before a model or a chip is read.
+    room.chosen(corruptions)
+    for severity in severities:
+        room.strength(room.NAMES[0], severity)
+    predictor, loader, facts = _scoring(model, chips, split, data_kind)
+    options = room.Sweep(facts=facts, path=None if out is None else Path(out))
+    return room.sweep(predictor, loader, corruptions, severities, seed, options)
+
+
+def _scoring(
+    model: Predictor | PathLike, chips: ChipSet | PathLike, split: str, data_kind: DataKind
+) -> tuple[Predictor, ChipLoader, ResultRow]:
+    """The predictor, the chips of the split in their order, and what every row says about both."""
     from swath import chips as room
     from swath import judge, learn, types
 
@@ -261,7 +309,7 @@ def score(
     loader = room.ChipLoader(chipset, ids, batch_size=32, seed=0, shuffle=False)
     config = learn.read_record(_model_folder(Path(model)))["config"] if isinstance(model, Path | str) else None
     facts = judge.facts_of(chipset, table, predictor, part=split, data_kind=data_kind, config=config)
-    return judge.score(predictor, loader, facts=facts)
+    return predictor, loader, facts
 
 
 def serve(folder: PathLike, *, host: str = "127.0.0.1", port: int = 8000, hosts: Sequence[str] = ()) -> None:

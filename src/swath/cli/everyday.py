@@ -92,13 +92,22 @@ def evaluate(
     split: Annotated[str, typer.Option(help="Which split to score.")] = "test",
     data: Annotated[Data, typer.Option(help="What the rows say of the data; chips cannot know.")] = Data.real,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the rows as parquet and CSV here.")] = None,
+    corruptions: Annotated[
+        str | None, typer.Option(help="Also score under these, separated by commas, or 'all'; resumes from --out.")
+    ] = None,
+    severities: Annotated[str, typer.Option(help="Severities of the corruptions, 1 to 5.")] = "1,2,3,4,5",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the corruptions.")] = 0,
+    metric: Annotated[str, typer.Option(help="Metric of the grid of corruptions.")] = "miou",
 ) -> None:
-    """Score a model on a chip set, with intervals over chips."""
+    """Score a model on a chip set, with intervals over chips; with --corruptions also on worse images."""
     from swath import verbs
     from swath.cli import show
 
     if out is not None:
         check_suffix(out, (".parquet", ""))
+    if corruptions is not None:
+        _evaluate_corrupted(model, chips, (split, data.value), (corruptions, severities, seed, metric), out)
+        return
     score = verbs.score(model, chips, split=split, data_kind=data.value)
     rows = [(row.metric, row.class_name or "all", row.value, row.ci_low, row.ci_high) for row in score.rows]
     show.table(f"{split} split", ("metric", "class", "value", "low", "high"), rows)
@@ -108,6 +117,41 @@ def evaluate(
         table = ResultTable()
         table.extend(score.rows)
         table.save(out)
+        show.say(f"rows: {out}")
+
+
+def _evaluate_corrupted(
+    model: Path,
+    chips: Path,
+    source: tuple[str, Literal["real", "hybrid", "simulated", "fixture"]],
+    sweep: tuple[str, str, int, str],
+    out: Path | None,
+) -> None:
+    """Score clean and under corruptions; ``sweep`` is names, severities, seed and metric as they were typed."""
+    from swath import verbs
+    from swath.cli import show
+    from swath.errors import ConfigError
+
+    names, severities, seed, metric = sweep
+    try:
+        steps = [int(part) for part in severities.split(",")]
+    except ValueError as error:
+        raise ConfigError(
+            f"--severities {severities}",
+            expected="whole numbers from 1 to 5 between commas",
+            remedy="write for example: --severities 1,3,5",
+        ) from error
+    from swath.judge.corruptions import corruption_grid
+    from swath.judge.score import OVERALL
+
+    if metric not in OVERALL:
+        raise ConfigError(f"--metric {metric}", expected=f"one of {', '.join(OVERALL)}", remedy="choose one of them")
+    rows = verbs.score_corrupted(
+        model, chips, corruptions=split_names(names), severities=steps, seed=seed,
+        split=source[0], data_kind=source[1], out=out,
+    )  # fmt: skip
+    show.say(corruption_grid(rows, metric))
+    if out is not None:
         show.say(f"rows: {out}")
 
 
