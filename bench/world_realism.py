@@ -8,6 +8,7 @@ Each real scene of ``$SWATH_DATA`` has a simulated twin: same place, date, senso
   over bands and classes with 200 pixels in both [reflectance]; ``shares``: half the sum of differences of class shares.
 * ``season``: NDVI of the Slovenian patch, 2015-07 to 2017-12, its clear dates against the simulated ones.
 * ``slope``: of log power of near infrared against log frequency, wavelengths 60 to 640 m, along north-south lines.
+* ``blocks``: spread inside blocks of 32 x 32 pixels and correlation of neighbours, medians over the blocks of a scene.
 * ``two_sample``: area under the curve of a random forest that tells two scenes apart, cross-validated by block of
   32 x 32 pixels, per pixel (all common bands) and per block (means, spreads and neighbour correlations of bands).
 * ``unseen_place``: the same between all real and all simulated scenes, judged on a place left out.
@@ -47,7 +48,7 @@ BLOCK, RESAMPLES, PIXELS, TREES = 32, 200, 6000, 100
 LEVELS = np.arange(0.05, 0.96, 0.05)
 CLASSES = ("water", "dense", "thin", "bare")
 FLOOD_DAY = "2018-08-28"  # of the largest flood of the simulated Earth at the Spanish scene from 2015 to 2023
-MODES = ("quantiles", "season", "slope", "two_sample", "unseen_place", "task")
+MODES = ("quantiles", "season", "slope", "blocks", "two_sample", "unseen_place", "task")
 
 
 def blocks_of(shape: tuple[int, ...]) -> NDArray[np.int64]:
@@ -174,6 +175,17 @@ def patches(scene: Scene, roles: tuple[str, ...]) -> tuple[Floats, NDArray[np.in
                 right = (left[:, :, 1:] * left[:, :, :-1]).mean(axis=(1, 2)) / spread**2
                 found.append(np.concatenate([block.mean(axis=(1, 2)), np.log(spread), down, right]))
     return np.array(found), np.arange(len(found))
+
+
+def evenness(scene: Scene) -> dict[str, Any]:
+    """Medians over blocks: spread inside, and correlation with the southern neighbour, of three bands."""
+    features, count = patches(scene, scene.roles)[0], len(scene.roles) + 1
+    of: dict[str, Any] = {"measure": "blocks", "scene": scene.name, "number": len(features)}
+    for role in ("red", "narrow_nir", "swir1"):
+        place = scene.roles.index(role)
+        spread, alike = (np.median(features[:, part * count + place]) for part in (1, 2))
+        of[role] = {"spread": round(float(np.exp(spread)), 4), "alike": round(float(alike), 2)}
+    return of
 
 
 def told_apart(
@@ -369,8 +381,9 @@ def rows_of(mode: str, world: World, scenes: list[Scene], twins: dict[str, Scene
         yield from (measure(*pair) for pair in pairs(scenes, twins))
     elif mode == "season":
         yield from season(world, options.data, options.kept)
-    elif mode == "slope":
-        yield from (slope(one) for scene in scenes for one in (scene, twins[scene.name]))
+    elif mode in ("slope", "blocks"):
+        of = slope if mode == "slope" else evenness
+        yield from (of(one) for scene in scenes for one in (scene, twins[scene.name]))
     elif mode == "unseen_place":
         yield from unseen_place(scenes, twins)
     else:
@@ -396,7 +409,7 @@ def table(rows: list[dict[str, Any]]) -> Iterator[str]:
                 cells["shares"] = f"{row['shares']:.2f}"
             else:
                 for of in ("pixel", "patch"):
-                    cells[of] = printed(row[of]["auc"], row[of]["interval"], 2) if row[of] else "too few"
+                    cells[of] = printed(row[of]["auc"], row[of]["interval"]) if row[of] else "too few"
     columns = ("bands", "shares", "pixel", "patch")
     yield f"| pair | first | second | {' | '.join(columns)} |"
     yield "|---|---|---|" + "---:|" * len(columns)
