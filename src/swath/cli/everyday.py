@@ -222,7 +222,7 @@ def claims(
         show.as_json(judge.claims_table(folder))
     elif html is None:
         for system in judge.ledger(folder):
-            show.table(system.system, judge.HEADS, system.lines())
+            show.table(system.system, judge.LEDGER_HEADS, system.lines())
             show.say("")
     if html is not None:
         judge.write_ledger_page(html, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from swath.judge.baselines import ForestOptions, MajorityClass, NearestColour, RandomForest
+from swath.judge.capability import CapabilityScore, Normaliser, capability_scores, capability_table, dataset_table
 from swath.judge.conditions import ledger_folder, require_ledger, same_conditions
 from swath.judge.facts import facts_of
 from swath.judge.intervals import mean_interval
@@ -17,14 +18,16 @@ from swath.judge.ledger import (
     write_evidence,
 )
 from swath.judge.ledger_page import write_ledger_page
-from swath.judge.ledger_table import HEADS, SystemLedger, ledger
+from swath.judge.ledger_table import LEDGER_HEADS, SystemLedger, ledger
 from swath.judge.pictures import class_map, confusion_picture, contender_bars, map_panels, training_curve
 from swath.judge.pixels import PixelFeatures, PixelSampling
 from swath.judge.registration import load_registration, registration_commit, require_committed
+from swath.judge.renderers import corruption_grid, degradation_curve
 from swath.judge.report import write_report
 from swath.judge.rerun import Rerun, RerunRecord, read_reruns, registration_of, rerun
 from swath.judge.resources import Timer, environment, peak_rss_mb
 from swath.judge.score import Score, compare, score, score_map
+from swath.judge.sweep import sweep, unfinished
 from swath.judge.table import ResultTable, contender
 from swath.judge.verdict import (
     control_state,
@@ -37,11 +40,13 @@ from swath.judge.verdict import (
 )
 
 __all__ = [
-    "HEADS",
+    "LEDGER_HEADS",
+    "CapabilityScore",
     "Evidence",
     "ForestOptions",
     "MajorityClass",
     "NearestColour",
+    "Normaliser",
     "PixelFeatures",
     "PixelSampling",
     "RandomForest",
@@ -51,6 +56,8 @@ __all__ = [
     "Score",
     "SystemLedger",
     "Timer",
+    "capability_scores",
+    "capability_table",
     "check_repository",
     "claims_table",
     "class_map",
@@ -59,8 +66,11 @@ __all__ = [
     "contender",
     "contender_bars",
     "control_state",
+    "corruption_grid",
+    "dataset_table",
     "decide",
     "decide_all",
+    "degradation_curve",
     "environment",
     "facts_of",
     "holm_levels",
@@ -85,7 +95,9 @@ __all__ = [
     "same_conditions",
     "score",
     "score_map",
+    "sweep",
     "training_curve",
+    "unfinished",
     "verdict_text",
     "write_evidence",
     "write_ledger_page",

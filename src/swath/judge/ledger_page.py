@@ -120,9 +120,8 @@ def _section(system: SystemLedger, today: datetime.date) -> str:
         lines.append(f"{code}data {evidence.data_hash or 'without a hash'}; tolerance {evidence.tolerance:g}.")
     if reruns:
         last = reruns[-1]
-        lines.append(
-            f"Last rerun, seed {last.seed}: {last.differing} of {last.values} values differed; largest difference {last.largest_difference:.3g}."
-        )
+        lines.append(f"Last rerun, seed {last.seed}: {last.differing} of {last.values} values differed;")
+        lines.append(f"largest difference {last.largest_difference:.3g}.")
     body = [_cells(system, outcome) for outcome in system.outcomes]
     table = html_table(HEADS, body, escape(" ".join(lines)), text=(1, 3, 6, 7, 8, 9))
     return f"<section><h2>{escape(system.system)}</h2>\n{table}\n</section>"

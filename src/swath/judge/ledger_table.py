@@ -10,7 +10,7 @@ from swath.judge.ledger import outcomes, registrations_in, verdict_text
 from swath.judge.verdict import control_state
 from swath.types import Outcome
 
-HEADS = ("claim\n  data\n  scope\n  registered", "measured\n[low, high]", "margin", "seeds", "verdict\ncontrols")
+LEDGER_HEADS = ("claim\n  data\n  scope\n  registered", "measured\n[low, high]", "margin", "seeds", "verdict\ncontrols")
 AMENDED = " (amended)"
 
 
@@ -34,7 +34,7 @@ class SystemLedger:
         return tuple(each for each in self.outcomes if each.claim.control_kind)
 
     def lines(self) -> list[tuple[str, ...]]:
-        """One tuple of texts under ``HEADS`` per claim; texts may have several lines."""
+        """One tuple of texts under ``LEDGER_HEADS`` per claim; texts may have several lines."""
         return [self._line(outcome) for outcome in self.outcomes]
 
     def _line(self, outcome: Outcome) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ def confusion_picture(matrix: ConfusionMatrix, path: Path | str, title: str = ""
     axes.set_ylabel("truth (number of values)")
     axes.set_title(title)
     figure.colorbar(image, ax=axes, label="share of the true class [%]", shrink=0.8)
-    return _save(figure, Path(path))
+    return save_figure(figure, Path(path))
 
 
 def class_map(
@@ -97,7 +97,7 @@ def class_map(
         entries.append(Patch(color=NO_DATA, label="no data"))
     axes.legend(handles=entries, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     axes.set_title(title)
-    return _save(figure, Path(path))
+    return save_figure(figure, Path(path))
 
 
 def map_panels(
@@ -149,7 +149,7 @@ def map_panels(
     entries = [Patch(color=to_rgba(colour), label=name) for name, colour in zip(classes, shown, strict=True)]
     entries.append(Patch(color=NO_DATA, label="no label"))
     figure.legend(handles=entries, loc="outside lower center", ncols=len(entries), frameon=False)
-    return _save(figure, Path(path))
+    return save_figure(figure, Path(path))
 
 
 def contender_bars(
@@ -197,7 +197,7 @@ def contender_bars(
     axes.set_xlabel(label)
     axes.set_title(title)
     axes.spines[["top", "right"]].set_visible(False)
-    return _save(figure, Path(path))
+    return save_figure(figure, Path(path))
 
 
 def training_curve(log: Path | str, path: Path | str, title: str = "") -> Path:
@@ -239,7 +239,7 @@ def training_curve(log: Path | str, path: Path | str, title: str = "") -> Path:
         axes.set_xlabel(axis or "row")
         if number == 1:
             axes.set_title(title)
-    return _save(figure, Path(path))
+    return save_figure(figure, Path(path))
 
 
 def _lines(axes: Axes, across: pd.Series[Any], table: pd.DataFrame) -> None:
@@ -264,7 +264,8 @@ def _short(number: float) -> str:
     return f"{number:.0f}"
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure whole, the same bytes for the same numbers; the ending of the name says the format."""
     # Without the version tag the same numbers give the same bytes.
     kind = path.suffix.lstrip(".") or "png"
     with mpl.rc_context({"svg.hashsalt": "swath"}):

@@ -7,7 +7,7 @@ import math
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,12 @@ import pyarrow.parquet
 
 from swath.errors import ConfigError, ContractError, InputError, nearest
 from swath.files import replacing
+from swath.metrics import paired_t_interval
 from swath.reading import check_parquet, reading
 from swath.types import ResultRow
 from swath.types.result import COLUMNS, FRACTIONS, KEY
 
+Spread = Literal["deviation", "interval"]
 REPEATS = ("run_id", "fold", "seed", "n_train", "n_test")
 """The key columns that a mean may run over: repetitions of one measurement."""
 
@@ -81,6 +83,10 @@ class ResultTable:
         """
         return bool(self._matching(descriptors))
 
+    def has(self, row: ResultRow | tuple[Any, ...]) -> bool:
+        """Whether the number that this row, or this ``ResultRow.key()``, describes is in the table."""
+        return (row.key() if isinstance(row, ResultRow) else row) in self._rows
+
     def select(self, **descriptors: object) -> tuple[ResultRow, ...]:
         """The rows with these column values (``class_name=None`` means rows over all classes).
 
@@ -132,8 +138,8 @@ class ResultTable:
         with reading(path, expected=expected, remedy=remedy):
             return cls(ResultRow(**row) for row in table.select(list(COLUMNS)).cast(_schema()).to_pylist())
 
-    def to_markdown(self, rows: str, columns: str, metric: str) -> str:
-        """A markdown table of one metric: mean (standard deviation, ddof 1) over seeds and folds.
+    def to_markdown(self, rows: str, columns: str, metric: str, *, spread: Spread = "deviation") -> str:
+        """A markdown table of one metric: mean (standard deviation, ddof 1) over seeds and folds, or mean [low, high].
 
         Fractions are shown in percent, here and nowhere else. Undefined values (NaN) are left out of the mean and
         counted in the cell.
@@ -142,13 +148,17 @@ class ResultTable:
             rows: column that names the rows of the table.
             columns: column that names its columns.
             metric: which metric.
+            spread: ``deviation``, or ``interval``: Student's 95 % interval over the repetitions, and the interval of
+                the row itself where there is one repetition.
 
         Raises:
-            ConfigError: not a column, or no such metric.
+            ConfigError: not a column, no such metric, or no such spread.
             InputError: one cell would mix numbers that are not repetitions of each other.
         """
         _check_column(rows)
         _check_column(columns)
+        if spread not in ("deviation", "interval"):
+            raise ConfigError(f"The spread is '{spread}'", expected="deviation or interval", remedy="write one of them")
         chosen = self.select(metric=metric)
         if not chosen:
             known = sorted({row.metric for row in self})
@@ -168,7 +178,10 @@ class ResultTable:
             for head in heads:
                 cell = [r for r in chosen if (_shown(getattr(r, rows)), _shown(getattr(r, columns))) == (name, head)]
                 check_repeats(cell, f"the cell '{name}', '{head}'")
-                cells.append(mean_and_deviation([row.value for row in cell], 100.0 if unit else 1.0))
+                scale = 100.0 if unit else 1.0
+                plain = spread == "deviation"
+                values = [row.value for row in cell]
+                cells.append(mean_and_deviation(values, scale) if plain else mean_and_interval(cell, scale))
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
         return "\n".join(lines) + "\n"
 
@@ -201,6 +214,20 @@ def mean_and_deviation(values: Sequence[float], scale: float = 1.0) -> str:
     if known.size > 1:
         text += f" ({known.std(ddof=1):.{digits}f})"
     return text + (f" [{known.size} of {numbers.size}]" if known.size < numbers.size else "")
+
+
+def mean_and_interval(rows: Sequence[ResultRow], scale: float = 1.0) -> str:
+    """``mean [low, high]`` as text: Student's 95 % interval over repetitions, the row's own where there is one."""
+    known = [row for row in rows if math.isfinite(row.value)]
+    if not known:
+        return "-"
+    digits = 1 if scale > 1 else 3
+    interval = paired_t_interval([row.value for row in known])
+    low, high = (float(interval.low), float(interval.high)) if len(known) > 1 else (known[0].ci_low, known[0].ci_high)
+    text = f"{float(interval.estimate) * scale:.{digits}f}"
+    if low is not None and high is not None:
+        text += f" [{low * scale:.{digits}f}, {high * scale:.{digits}f}]"
+    return text + (f" ({len(known)} of {len(rows)})" if len(known) < len(rows) else "")
 
 
 def _shown(value: object) -> str:
