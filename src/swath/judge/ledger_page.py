@@ -15,7 +15,7 @@ from swath.judge.rerun import read_reruns
 from swath.judge.verdict import control_state
 from swath.types import Outcome
 
-WIDTH, HEIGHT, BORDER = 240, 34, 8
+WIDTH, HEIGHT, BORDER = 200, 34, 8
 HEADS = ("claim", "published", "measured difference", "interval", "margin", "seeds", "verdict", "scope", "data",
          "registered")  # fmt: skip
 
@@ -28,7 +28,7 @@ LEDGER_PAGE = Template("""<!DOCTYPE html>
 <link rel="icon" href="data:,">
 <title>The ledger of claims</title>
 <style>$style
-body { max-width: 84rem; } svg { display: block; }</style>
+body { max-width: 84rem; } svg { display: block; } .verdict { white-space: nowrap; }</style>
 </head>
 <body>
 <header>
@@ -139,7 +139,7 @@ def _cells(system: SystemLedger, outcome: Outcome) -> list[str]:
     return [
         f'{escape(claim.name + kind)}<br><span class="quiet">{escape(claim.statement)}</span>',
         escape(claim.published),
-        escape(measured_text(outcome)),
+        _measured(outcome),
         interval_picture(outcome),
         f"{claim.margin:g}",
         str(outcome.seeds),
@@ -148,6 +148,11 @@ def _cells(system: SystemLedger, outcome: Outcome) -> list[str]:
         f'<span class="data">{escape(claim.data)}</span>',
         escape(registered_text(outcome.registered)),
     ]
+
+
+def _measured(outcome: Outcome) -> str:
+    value, _, interval = measured_text(outcome).partition(" ")
+    return value + (f'<br><span class="interval">{escape(interval)}</span>' if interval else "")
 
 
 def _days(date: str, today: datetime.date) -> str:
