@@ -74,7 +74,7 @@ def _convolved(view: View, kernels: Floats) -> Tensor:
     radius = kernels.shape[-1] // 2
     size = (fft.next_fast_len(height + radius, real=True), fft.next_fast_len(width + radius, real=True))
     spectrum = _spectrum(kernels, size)
-    whole = bool(view.valid.all())
+    whole = view.whole
     mask = np.ones((1, 1, 1, height, width), np.float32) if whole else view.valid.float().numpy()
     values = view.values.numpy()
     mixed = _product(values if whole else values * mask, spectrum, size)

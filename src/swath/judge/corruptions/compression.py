@@ -27,7 +27,7 @@ def compression_artifacts(view: View, quality: float) -> Tensor:
     """
     values = view.values.numpy()
     valid = np.broadcast_to(view.valid.numpy(), values.shape)
-    whole = bool(view.valid.all())
+    whole = view.whole
     colour = len(view.bands) == 3 and all(band.kind == "colour" for band in view.bands)
     for image, seen in zip(values.reshape(-1, *values.shape[2:]), valid.reshape(-1, *values.shape[2:]), strict=True):
         stored = np.rint(np.clip(_filled(image, seen) if not whole else image, 0, 1) * LEVELS).astype(np.uint8)

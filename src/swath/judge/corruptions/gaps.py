@@ -34,7 +34,9 @@ def lost(view: View, share: float) -> Tensor:
 
 def gaps(view: View, mask: Tensor) -> Tensor:
     """Values on the unit scale, 0 where lost."""
-    return view.values.masked_fill_(mask, 0.0)
+    values = view.values.numpy()
+    np.copyto(values, np.float32(0), where=mask.numpy())
+    return torch.from_numpy(values)
 
 
 def _failed(stream: np.random.Generator, height: int, width: int, share: float) -> NDArray[np.bool_]:

@@ -117,8 +117,10 @@ def move_values(values: Tensor, valid: Tensor, moved: Placement, fill: Tensor) -
     found = _bilinear(values, across, down)
     inside = inside[:, None]
     # Weights are exact, so the share of valid sources is exactly 1 where all of them are.
-    seen = inside if bool(valid.all()) else inside & (_bilinear(valid.float(), across, down) == 1)
-    return torch.where(seen, found, fill), seen.expand(-1, valid.shape[1], -1, -1)
+    seen = inside if valid.numpy().all() else inside & (_bilinear(valid.float(), across, down) == 1)
+    moved_values, hidden = found.numpy(), ~seen.numpy()
+    np.copyto(moved_values, fill.expand(*values.shape[:2], 1, 1).numpy(), where=hidden)
+    return torch.from_numpy(moved_values), seen.expand(-1, valid.shape[1], -1, -1)
 
 
 def move_labels(labels: Tensor, valid: Tensor, moved: Placement) -> tuple[Tensor, Tensor]:

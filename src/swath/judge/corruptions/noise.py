@@ -16,23 +16,25 @@ if TYPE_CHECKING:
 def gaussian_noise(view: View, deviation: float) -> Tensor:
     """``x + N(0, deviation^2)``, independent per pixel, band and date; a signal of 1 has the ratio 1 / deviation."""
     noise = np.empty((len(view.ids), int(np.prod(view.shape[1:]))), np.float32)
+    table = NORMAL * np.float32(deviation)
     for row, stream in zip(noise, view.streams(), strict=True):
-        np.take(NORMAL, words(stream, row.size), out=row)
-    return view.values.add_(torch.from_numpy(noise.reshape(view.shape)), alpha=deviation)
+        np.take(table, words(stream, row.size), out=row, mode="clip")  # 'raise' would copy once more
+    values = view.values.numpy()
+    return torch.from_numpy(np.add(values, noise.reshape(view.shape), out=values))
 
 
 def salt_and_pepper_noise(view: View, share: float) -> Tensor:
     """A share of the pixels becomes 0 or 1 in all bands at once, half of them each."""
     count, dates, _, height, width = view.shape
     size = dates * height * width
-    drawn = np.empty((2, count, size), np.uint16)
-    for place, stream in enumerate(view.streams()):
-        drawn[:, place] = words(stream, 2 * size).reshape(2, size)
-    shape = (count, dates, 1, height, width)
-    # A threshold on one field: what is hit at one severity stays hit at the next.
-    hit = torch.from_numpy(drawn[0] < share * 65_536).view(shape)
-    salt = torch.from_numpy((drawn[1] >= 32_768).astype(np.float32)).view(shape)
-    return torch.where(hit, salt, view.values)
+    drawn = np.empty((count, size), np.uint16)
+    for row, stream in zip(drawn, view.streams(), strict=True):
+        row[:] = words(stream, size)
+    field = drawn.reshape(count, dates, 1, height, width)
+    values = view.values.numpy()
+    # A threshold on one field: what is hit at one severity stays hit at the next. Its last bit is as good as a coin.
+    np.copyto(values, (field & 1).astype(np.float32), where=field < share * 65_536)
+    return torch.from_numpy(values)
 
 
 def speckle(view: View, physical: Tensor, looks: int) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from swath.chips import Statistics
@@ -96,14 +97,18 @@ class Scale:
     def to_unit(self, values: Tensor) -> Tensor:
         """Physical values ``(B, T, C, H, W)`` to the unit scale; always a new tensor."""
         if bool((self.low == 0).all() and (self.high == 1).all()):
-            return values.clone()
-        return (values - self.low).div_(self.high - self.low)
+            return torch.from_numpy(values.numpy().copy())
+        low, width = self.low.numpy(), (self.high - self.low).numpy()
+        unit = values.numpy() - low
+        return torch.from_numpy(np.divide(unit, width, out=unit))
 
     def to_physical(self, unit: Tensor) -> Tensor:
         """The way back, in place."""
         if bool((self.low == 0).all() and (self.high == 1).all()):
             return unit
-        return unit.mul_(self.high - self.low).add_(self.low)
+        values = unit.numpy()
+        np.multiply(values, (self.high - self.low).numpy(), out=values)
+        return torch.from_numpy(np.add(values, self.low.numpy(), out=values))
 
     def select(self, bands: Sequence[int]) -> Scale:
         """The scale of some bands."""
@@ -138,6 +143,9 @@ def clip_to_possible(values: Tensor, bands: BandSet) -> Tensor:
     """Clip each band of ``(B, T, C, H, W)`` in place to what its kind can be; no limit where the kind has none."""
     ranges = [possible_range(band.kind, band.unit) or (-torch.inf, torch.inf) for band in bands]
     if len(set(ranges)) == 1:
-        return values.clamp_(*ranges[0])
+        if np.isfinite(ranges[0]).all():
+            array = values.numpy()
+            np.clip(array, np.float32(ranges[0][0]), np.float32(ranges[0][1]), out=array)
+        return values
     low, high = (torch.tensor([ends[side] for ends in ranges]).view(1, 1, -1, 1, 1) for side in (0, 1))
     return values.clamp_(low, high)

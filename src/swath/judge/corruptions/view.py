@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +44,11 @@ class View:
     seed: int
     corruption: str
     modality: str
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether every pixel is valid."""
+        return bool(self.valid.numpy().all())
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
