@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from swath.errors import ClaimError, ConfigError, ContractError, InputError
 from swath.judge import check_repository, read_reruns, registration_of, rerun, write_evidence
 from swath.judge.rerun import compare, reruns_file
 from swath.types import Report, ResultRow
+
+CLAIMS = Path(__file__).parents[2] / "claims"
 
 
 @pytest.fixture
@@ -143,6 +146,13 @@ def test_the_command(measured: Path, evidence_rows: list[ResultRow], monkeypatch
     assert isinstance(failed.exception, ClaimError)
     assert "4 of 4 values of demo, seed 2, differ" in str(failed.exception)
     assert [each.differing for each in read_reruns(measured)] == [0, 0, 4]
+
+
+@pytest.mark.parametrize("slug", sorted(path.stem for path in CLAIMS.glob("*.toml")))
+def test_registered_systems_can_measure_one_seed(slug: str) -> None:
+    module = systems.load(slug)
+    assert list(inspect.signature(module.run).parameters) == ["config", "out", "seed"]
+    assert issubclass(module.Config, BaseModel)
 
 
 @pytest.mark.parametrize("words", [["--rerun", "demo"], ["--seed", "1"], ["--out", "x"]])

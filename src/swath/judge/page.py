@@ -12,6 +12,7 @@ from string import Template
 from swath.errors import InputError
 from swath.judge.ledger import verdict_text
 from swath.judge.table import check_repeats, contender, mean_and_deviation
+from swath.judge.verdict import control_state
 from swath.types import Outcome, Picture, Report, ResultRow
 from swath.types.result import FRACTIONS
 
@@ -199,8 +200,10 @@ def _claims(outcomes: Iterable[Outcome], data: str) -> str:
             if outcome.low is not None and outcome.high is not None:
                 measured += f' <span class="interval">[{outcome.low:+.4f} to {outcome.high:+.4f}]</span>'
             measured += f' <span class="data">{escape(claim.data)}</span>'
-        name = f"{escape(claim.name)}{' (primary)' if claim.primary else ''}"
-        note = f'<br><span class="quiet">{escape(outcome.note)}</span>' if outcome.note else ""
+        kind = " (primary)" if claim.primary else f" ({claim.control_kind} control)" if claim.control_kind else ""
+        name = escape(claim.name + kind)
+        notes = [part for part in (control_state(outcome), outcome.note) if part]
+        note = f'<br><span class="quiet">{escape("; ".join(notes))}</span>' if notes else ""
         registered = escape(outcome.registered[:12] if outcome.registered else "not yet")
         if outcome.registered and outcome.registered.endswith("(amended)"):
             registered += " (amended)"

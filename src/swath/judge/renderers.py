@@ -80,7 +80,7 @@ def degradation_curve(rows: Iterable[ResultRow], metric: str, path: Path | str, 
     across = min(4, len(corruptions))
     down = -(-len(corruptions) // across)
     figure = Figure(figsize=(1.2 + 2.9 * across, 0.8 + 2.5 * down), layout="constrained")
-    grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+    grid = figure.subplots(down, across, sharey=True, squeeze=False)
     for axes in grid.ravel()[len(corruptions) :]:
         axes.set_axis_off()
     for axes, corruption in zip(grid.ravel(), corruptions, strict=False):
@@ -156,7 +156,8 @@ def _mean(rows: Sequence[ResultRow]) -> float:
 
 
 def _deviation(rows: Sequence[ResultRow]) -> float:
-    return float(np.std([row.value for row in rows], ddof=1)) if len(rows) > 1 else 0.0
+    """Standard deviation over repetitions; NaN, which draws no bar, with fewer than two."""
+    return float(np.std([row.value for row in rows], ddof=1)) if len(rows) > 1 else math.nan
 
 
 def _scale(metric: str) -> float:
