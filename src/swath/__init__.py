@@ -11,7 +11,7 @@ The front door mirrors the everyday commands::
     print(swath.score(model, chips))
     swath.serve(".")
 
-Nothing heavy is imported before a verb is used. Three verbs (``chips``, ``predict``, ``serve``) are also the names of
+``swath.World`` is the simulated Earth. Nothing heavy is imported before a verb is used. Three verbs (``chips``, ``predict``, ``serve``) are also the names of
 packages; those packages are callable, so that ``swath.chips(...)`` and ``swath.chips.cut(...)`` both work
 (docs/adr/0001).
 """
@@ -24,12 +24,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from swath.sources.world.world import World
     from swath.verbs import fit, load, open, run, score
 
 __version__ = "0.1.0"
-__all__ = ["chips", "fit", "load", "open", "predict", "run", "score", "serve"]
+__all__ = ["World", "chips", "fit", "load", "open", "predict", "run", "score", "serve"]
 
-_VERBS = frozenset(__all__)
+_VERBS = frozenset(__all__) - {"World"}
 _ROOMS = frozenset({"chips", "predict", "serve"})
 
 
@@ -56,6 +57,8 @@ sys.modules[__name__].__class__ = _FrontDoor
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return importlib.import_module(f"{__name__}.{name}")
+    if name == "World":
+        return importlib.import_module(f"{__name__}.sources.world.world").World
     if name in _VERBS:
         return getattr(importlib.import_module(f"{__name__}.verbs"), name)
     raise AttributeError(f"swath has no '{name}'; it has: {', '.join(__all__)}")
