@@ -150,6 +150,15 @@ def test_wrong_rows_are_refused(registration: Path, repository: Repository, evid
     assert not (registration.parent / "evidence").exists()
 
 
+def test_one_contender_may_be_scored_on_several_kinds_of_data(
+    registration: Path, repository: Repository, evidence_rows: list[ResultRow]
+) -> None:
+    repository.commit()
+    planted = [replace(row, metric="miou_planted", data_kind="simulated") for row in evidence_rows]
+    write_evidence(registration, [*evidence_rows, *planted], data_hash=None)
+    assert outcomes(registration)[0].verdict == "holds"
+
+
 def test_code_changes_are_recorded(registration: Path, repository: Repository, evidence_rows: list[ResultRow]) -> None:
     repository.commit()
     (repository.path / "model.py").write_text("changed")

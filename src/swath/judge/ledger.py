@@ -301,8 +301,10 @@ def _check_rows(path: Path, claims: tuple[Claim, ...], table: ResultTable, data_
             remedy="write the evidence of every system to its own files",
         )
     for claim in claims:
-        contenders = (claim.contender, claim.baseline)
-        kinds = sorted({row.data_kind for row in table if contender(row) in contenders} - {claim.data})
+        # Only what the claim is decided by: a contender may be scored on real and on planted data in one evidence.
+        metric, contenders = claim.metric.partition(":")[0], (claim.contender, claim.baseline)
+        used = [row for row in table if row.metric == metric and contender(row) in contenders]
+        kinds = sorted({row.data_kind for row in used} - {claim.data})
         if kinds:
             raise ClaimError(
                 f"'{claim.name}' is registered for {claim.data} data and the rows say {', '.join(kinds)}",
