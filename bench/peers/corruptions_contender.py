@@ -1,8 +1,8 @@
 """imagecorruptions, kornia and albumentations in their own environment: one line of JSON in, one line out.
 
 Asked ``{"package": ..., "corruption": ..., "strength": ...}``, it corrupts the stored images and answers with
-seconds of wall and processor time and the mean PSNR. Each package gets what it works on: imagecorruptions and albumentations
-8-bit images one by one, kornia a float batch. Images are loaded and converted before the clock starts.
+seconds of wall and processor time and the mean PSNR. Each package gets what it works on: imagecorruptions and
+albumentations 8-bit images one by one, kornia a float batch. Images are loaded and converted before the clock starts.
 """
 
 from __future__ import annotations

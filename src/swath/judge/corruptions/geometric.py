@@ -71,6 +71,13 @@ class Placement:
         across, down = (torch.from_numpy(place.astype(np.float32)) for place in found)
         return across, down, torch.from_numpy(inside)
 
+    def whole_steps(self, size: tuple[int, int]) -> list[tuple[int, int]] | None:
+        """Rows and columns to shift by, where every map is a shift by whole pixels of this raster; else None."""
+        shift = self.shift * [size[1] / self.frame[1], size[0] / self.frame[0]]
+        if (self.linear != np.eye(2)).any() or (shift != np.rint(shift)).any():
+            return None
+        return [(int(y), int(x)) for x, y in shift]
+
     def grids(self, size: tuple[int, int]) -> list[Affine]:
         """Per sample the map from output to input edge coordinates, to be multiplied to the affine of a grid."""
         return [~Affine(*matrix.ravel()) for matrix in self.matrices(size)]
@@ -113,7 +120,11 @@ def move_values(values: Tensor, valid: Tensor, moved: Placement, fill: Tensor) -
         moved: where pixels go.
         fill: what invalid places hold, broadcastable to ``values``.
     """
-    across, down, inside = moved.sources((int(values.shape[2]), int(values.shape[3])))
+    size = (int(values.shape[2]), int(values.shape[3]))
+    steps = moved.whole_steps(size)
+    if steps is not None:
+        return _shifted(values, valid, steps, fill)
+    across, down, inside = moved.sources(size)
     found = _bilinear(values, across, down)
     inside = inside[:, None]
     # Weights are exact, so the share of valid sources is exactly 1 where all of them are.
@@ -121,6 +132,22 @@ def move_values(values: Tensor, valid: Tensor, moved: Placement, fill: Tensor) -
     moved_values, hidden = found.numpy(), ~seen.numpy()
     np.copyto(moved_values, fill.expand(*values.shape[:2], 1, 1).numpy(), where=hidden)
     return torch.from_numpy(moved_values), seen.expand(-1, valid.shape[1], -1, -1)
+
+
+def _shifted(values: Tensor, valid: Tensor, steps: list[tuple[int, int]], fill: Tensor) -> tuple[Tensor, Tensor]:
+    """``move_values`` for shifts by whole pixels: a copy."""
+    height, width = values.shape[2:]
+    found = fill.expand(values.shape).numpy().copy()
+    seen = np.zeros(tuple(valid.shape), np.bool_)
+    given, usable = values.numpy(), valid.numpy()
+    for place, (down, across) in enumerate(steps):
+        rows, rows_from = slice(max(down, 0), height + min(down, 0)), slice(max(-down, 0), height - max(down, 0))
+        columns = slice(max(across, 0), width + min(across, 0))
+        columns_from = slice(max(-across, 0), width - max(across, 0))
+        mask = usable[place, :, rows_from, columns_from]
+        seen[place, :, rows, columns] = mask
+        np.copyto(found[place, :, rows, columns], given[place, :, rows_from, columns_from], where=mask)
+    return torch.from_numpy(found), torch.from_numpy(seen)
 
 
 def move_labels(labels: Tensor, valid: Tensor, moved: Placement) -> tuple[Tensor, Tensor]:
