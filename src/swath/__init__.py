@@ -11,9 +11,9 @@ The front door mirrors the everyday commands::
     print(swath.score(model, chips))
     swath.serve(".")
 
-``swath.World`` is the simulated Earth. Nothing heavy is imported before a verb is used. Three verbs (``chips``, ``predict``, ``serve``) are also the names of
-packages; those packages are callable, so that ``swath.chips(...)`` and ``swath.chips.cut(...)`` both work
-(docs/adr/0001).
+``swath.World`` is the simulated Earth. Nothing heavy is imported before a verb is used. Three verbs (``chips``,
+``predict``, ``serve``) are also the names of packages; those packages are callable, so that ``swath.chips(...)`` and
+``swath.chips.cut(...)`` both work (docs/adr/0001).
 """
 
 from __future__ import annotations

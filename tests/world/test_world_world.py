@@ -12,10 +12,11 @@ from odc.geo.geobox import GeoBox
 from plain_base import COAST, plain_world
 
 from swath.errors import ConfigError, InputError, ResourceError
-from swath.sources.world import world as module
+from swath.sources.world import version as module
 from swath.sources.world.frame import NORTH_POLE, Window, Zone, window_of, zone_at
 from swath.sources.world.truth import LAYERS, WORLD_VERSION, check_truth
-from swath.sources.world.world import World, version_hash
+from swath.sources.world.version import version_hash
+from swath.sources.world.world import World
 
 DAY = "2023-07-15"
 STILL = ["elevation", "slope", "height_above_drainage", "soil", "wealth"]
@@ -174,7 +175,7 @@ def test_the_hash_follows_sources_and_tables(tmp_path: Path, monkeypatch: pytest
     real = hashed()
     (tmp_path / "earth").mkdir()
     (tmp_path / "earth" / "one.py").write_bytes(b"A = 1\r\n")
-    monkeypatch.setattr(module, "__file__", str(tmp_path / "world.py"))
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "version.py"))
     first = hashed()
     assert first != real
     (tmp_path / "earth" / "one.py").write_bytes(b"A = 1\n")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import dask.array as da
 import geopandas as gpd
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
@@ -24,35 +20,20 @@ from swath.sources.world.earth.base import Base, BasePlanet
 from swath.sources.world.earth.climate import Climate
 from swath.sources.world.earth.earth import Earth
 from swath.sources.world.earth.procedural import ProceduralPlanet
-from swath.sources.world.earth.state import MOVING, state
 from swath.sources.world.earth.weather import checked_day
 from swath.sources.world.events.table import events
-from swath.sources.world.frame import GSD_LADDER, KILOMETRE, PIXEL, Window, window_of, zone_at
+from swath.sources.world.frame import GSD_LADDER, PIXEL, Window, window_of, zone_at
+from swath.sources.world.making import Chunks, lazy, made
 from swath.sources.world.render.conditions import Conditions
 from swath.sources.world.render.observe import observe
 from swath.sources.world.truth import LAYERS, WORLD_VERSION, legend_of
+from swath.sources.world.version import version_hash
 
 if TYPE_CHECKING:
     import geopandas
 
-Chunks = int | tuple[int, int]
-Layers = dict[str, NDArray[Any]]
-
 MOST_BYTES = 4 * 2**30
 """Bytes of truth that are given at once; more only in chunks."""
-
-_TILE = 10 * KILOMETRE  # finest pixels along a side of what is worked on at a time
-_SOURCES = (
-    "frame.py",
-    "noise.py",
-    "truth.py",
-    "world.py",
-    "outlook.py",
-    "earth/*.py",
-    "events/*.py",
-    "render/*.py",
-    "render/data/*",
-)
 
 
 @dataclass(frozen=True)
@@ -159,9 +140,9 @@ class World:
         names = _checked_layers(layers, window)
         if chunks is None:
             _check_memory(window, names)
-            held: dict[str, Any] = dict(_made(self, window, day, names))
+            held: dict[str, Any] = dict(made(self, window, day, names))
         else:
-            held = _lazy(self, window, day, names, chunks)
+            held = lazy(self, window, day, names, chunks)
         return self._described(held, window, day, names)
 
     def conditions(self, box: GeoBox, time: Any) -> Conditions:
@@ -209,7 +190,7 @@ class World:
         return vectors(self.earth, window_of(box).finest())
 
     def version_hash(self) -> str:
-        """The hash of this version of the world, whatever the seed; see ``version_hash`` of this module."""
+        """The hash of this version of the world, whatever the seed; see the module ``version``."""
         return version_hash()
 
     def events(self, box: GeoBox | Window, first: Any, last: Any) -> gpd.GeoDataFrame:
@@ -252,20 +233,6 @@ class World:
                 variables[f"{name}_fraction"] = ((name, "y", "x"), held[f"{name}_fraction"], of)
         coords["time"] = day.astype("datetime64[ns]")
         return xr.Dataset(variables, coords, self.attrs)
-
-
-@cache
-def version_hash() -> str:
-    """A hash of this version of the world: of its sources and tables, line ends apart. It changes with any of them."""
-    root = Path(__file__).parent
-    digest = hashlib.sha256(WORLD_VERSION.encode())
-    for pattern in _SOURCES:
-        for file in sorted(root.glob(pattern)):
-            if file.is_file():
-                content = file.read_bytes().replace(b"\r\n", b"\n") if file.suffix == ".py" else file.read_bytes()
-                digest.update(f"\0{file.relative_to(root).as_posix()}\0{len(content)}\0".encode())
-                digest.update(content)
-    return digest.hexdigest()
 
 
 @cache
@@ -332,105 +299,3 @@ def _check_memory(window: Window, names: tuple[str, ...]) -> None:
             remedy="ask for it in chunks, truth(box, time, chunks=1000), and write them one after the other "
             "(.to_zarr(...)); or name the layers that you need",
         )
-
-
-def _lazy(world: World, window: Window, day: np.datetime64, names: tuple[str, ...], chunks: Chunks) -> dict[str, Any]:
-    """Dask arrays; all layers of a chunk are made together, as one entry of an array of pieces."""
-    sizes = da.core.normalize_chunks(chunks, window.shape, dtype=np.float32)
-    pieces = da.map_blocks(
-        partial(_piece, world, window, day, names, sizes),
-        chunks=tuple((1,) * len(along) for along in sizes),
-        dtype=object,
-        meta=np.empty((0, 0), object),
-    )
-    out = {}
-    for name, (shape, dtype) in _shapes(names, window.step).items():
-        meta = np.empty((0,) * (len(shape) + 2), dtype)
-        new = {"new_axis": 0} if shape else {}
-        along = (*((size,) for size in shape), *sizes)
-        out[name] = da.map_blocks(_taken, pieces, name, chunks=along, dtype=dtype, meta=meta, **new)
-    return out
-
-
-def _piece(
-    world: World,
-    window: Window,
-    day: np.datetime64,
-    names: tuple[str, ...],
-    sizes: tuple[tuple[int, ...], ...],
-    block_id: tuple[int, int],
-) -> NDArray[np.object_]:
-    (row, column), (heights, widths) = block_id, sizes
-    top, left = window.row + sum(heights[:row]), window.column + sum(widths[:column])
-    piece = np.empty((1, 1), object)
-    part = Window(window.zone, top, left, heights[row], widths[column], window.step)
-    piece[0, 0] = _made(world, part, day, names)
-    return piece
-
-
-def _taken(piece: NDArray[np.object_], name: str) -> NDArray[Any]:
-    return np.asarray(piece[0, 0][name])
-
-
-def _shapes(names: tuple[str, ...], step: int) -> dict[str, tuple[tuple[int, ...], type[np.generic]]]:
-    """Leading shape and type of each variable."""
-    out: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {}
-    for name in names:
-        kinds: dict[str, type[np.generic]] = {"quantity": np.float32, "class": np.uint8, "identity": np.int64}
-        out[name] = ((), kinds[LAYERS[name].kind])
-        legend = legend_of(name)
-        if legend is not None and step > 1:
-            out[f"{name}_fraction"] = ((len(legend),), np.float32)
-    return out
-
-
-def _made(world: World, window: Window, day: np.datetime64, names: tuple[str, ...]) -> Layers:
-    """The layers of a window, a tile of about 10 km at a time."""
-    out = {name: np.empty(shape + window.shape, dtype) for name, (shape, dtype) in _shapes(names, window.step).items()}
-    for tile in _tiles(window):
-        place = (
-            ...,
-            slice(tile.row - window.row, tile.row - window.row + tile.height),
-            slice(tile.column - window.column, tile.column - window.column + tile.width),
-        )
-        fine = _finest(world.earth, tile.finest(), day, names)
-        for name in names:
-            for variable, values in _coarsened(name, fine[name], tile.step).items():
-                out[variable][place] = values
-    return out
-
-
-def _tiles(window: Window) -> Iterator[Window]:
-    """Parts of a window cut at absolute multiples of its pixels, about as large as the cells of most makers."""
-    size = max(1, _TILE // window.step)
-
-    def parts(first: int, count: int) -> Iterator[tuple[int, int]]:
-        edges = [first, *range((first // size + 1) * size, first + count, size), first + count]
-        return itertools.pairwise(edges)
-
-    for top, bottom in parts(window.row, window.height) if window.height else ():
-        for left, right in parts(window.column, window.width) if window.width else ():
-            yield Window(window.zone, top, left, bottom - top, right - left, window.step)
-
-
-def _finest(earth: Earth, window: Window, day: np.datetime64, names: tuple[str, ...]) -> Layers:
-    """Layers at 10 m."""
-    still = [name for name in names if name not in MOVING]
-    out = earth.read_all(still, window)
-    if len(still) < len(names):
-        out.update(state(earth, window, day))
-    return {name: out[name] for name in names}
-
-
-def _coarsened(name: str, fine: NDArray[Any], step: int) -> Layers:
-    """Exact means of quantities and shares of classes over blocks of ``step`` x ``step``."""
-    if step == 1:
-        return {name: fine}
-    blocks = fine.reshape(fine.shape[0] // step, step, fine.shape[1] // step, step)
-    legend = legend_of(name)
-    if legend is None:
-        # Values are whole multiples of a power of two: their sums are exact, in whatever order they are added.
-        return {name: (blocks.sum(axis=(1, 3), dtype=np.float64) / step**2).astype(np.float32)}
-    counts = np.stack([(blocks == label).sum(axis=(1, 3), dtype=np.int64) for label in range(len(legend))])
-    fractions = (counts / step**2).astype(np.float32)
-    return {f"{name}_fraction": fractions, name: counts.argmax(axis=0).astype(np.uint8)}

@@ -1,0 +1,93 @@
+"""What chips are cut with: labels on the grid of the scene with their legend, and numbers that make sense."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swath.errors import ConfigError, InputError
+from swath.files import read_yaml
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from swath.cubes import Legend
+
+PathLike = Path | str
+RASTERS = frozenset({".tif", ".tiff", ".nc", ".zarr", ".vrt", ".jp2"})
+
+
+def _stored_legend(path: Path) -> Legend | None:
+    """The legend inside a GeoTIFF that swath wrote, or None."""
+    from swath import cubes
+
+    return cubes.read_legend(path) if path.suffix.lower() in (".tif", ".tiff") else None
+
+
+def labels_on(
+    cube: xr.Dataset, labels: PathLike | xr.DataArray, column: str | None, legend: PathLike | Mapping[int, str] | None
+) -> tuple[xr.DataArray, Legend]:
+    """Labels on the grid of the cube, and their legend."""
+    import xarray as xr
+
+    from swath import cubes
+
+    if isinstance(labels, xr.DataArray) or Path(labels).suffix.lower() in RASTERS:
+        stored = None if legend is not None or isinstance(labels, xr.DataArray) else _stored_legend(Path(labels))
+        if legend is None and stored is None:
+            raise ConfigError(
+                "Labels were given as a raster without a legend",
+                expected="a legend that names every label value",
+                remedy="pass --legend FILE.yaml with lines such as '1: forest'",
+            )
+        if column is not None:
+            raise ConfigError(
+                f"The column '{column}' was named for labels that are a raster",
+                expected="a column for polygons only",
+                remedy="leave out --column, or give the polygons",
+            )
+        raster = labels if isinstance(labels, xr.DataArray) else cubes.read_labels(Path(labels))
+        if legend is None:
+            assert stored is not None
+            return raster, stored
+        names = legend if isinstance(legend, Mapping) else _read_legend(Path(legend))
+        return raster, cubes.Legend.from_names(names)
+    if column is None:
+        raise ConfigError(
+            f"No column was named for the polygons in {labels}",
+            expected="the column that holds the class",
+            remedy="pass --column NAME",
+        )
+    if legend is not None:
+        raise ConfigError(
+            f"A legend was given for the polygons in {labels}, whose classes are named by the column '{column}'",
+            expected="a legend for label rasters only",
+            remedy="leave out --legend, or give the label raster",
+        )
+    values = cubes.vector_classes(Path(labels), column)
+    codes = {name: code for code, name in enumerate(values)}
+    raster = cubes.rasterise(Path(labels), cube.odc.geobox, column=column, legend=codes)
+    return raster, cubes.Legend.from_names({code: name for name, code in codes.items()})
+
+
+def _read_legend(path: Path) -> dict[int, str]:
+    """A YAML file of 'value: name'."""
+    content = read_yaml(path, "a YAML file with lines such as '1: forest'")
+    whole = isinstance(content, dict) and all(type(key) is int for key in content)  # True is no class number
+    if not whole:
+        raise InputError(
+            f"The legend {path} is not a mapping of whole numbers to names",
+            expected="lines such as '1: forest'",
+            remedy="correct the file",
+        )
+    return {int(key): str(name) for key, name in content.items()}
+
+
+def check_cutting(*, size: int, stride: int | None, block: int, buffer: float, seed: int) -> None:
+    """Numbers that would be found wrong only after the cutting."""
+    least = {"size": (size, 1), "stride": (size if stride is None else stride, 1), "block": (block, 1)}
+    for name, (value, bound) in {**least, "buffer": (buffer, 0), "seed": (seed, 0)}.items():
+        if not bound <= value < math.inf:
+            raise ConfigError(f"{name} = {value}", expected=f"a number of at least {bound}", remedy=f"change {name}")
