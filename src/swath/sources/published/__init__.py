@@ -10,7 +10,7 @@ from __future__ import annotations
 from swath.sources.published import hls, reobench, rstoolbox, sen1floods11
 from swath.sources.published.common import Description
 
-READERS = {"hls": hls, "reobench": reobench, "rstoolbox": rstoolbox, "sen1floods11": sen1floods11}
-"""Name to module."""
+READERS = {"hls": hls, "rstoolbox": rstoolbox, "sen1floods11": sen1floods11}
+"""Name to module; ``reobench`` reads trees of pictures and stands apart."""
 
 __all__ = ["READERS", "Description", "hls", "reobench", "rstoolbox", "sen1floods11"]
