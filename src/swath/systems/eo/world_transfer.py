@@ -36,7 +36,7 @@ from swath.learn.task import SegmentationTask
 from swath.metrics import ConfusionMatrix, miou
 from swath.nn import Normalise, UNet
 from swath.sources.published import rstoolbox, sen1floods11
-from swath.sources.world.truth import COVER
+from swath.sources.world.truth import COVER, WORLD_VERSION
 from swath.sources.world.world import World
 from swath.systems.eo import _runs
 from swath.systems.eo import _scene_parts as parts
@@ -66,7 +66,7 @@ class Config(BaseModel):
         window: side of a training window in pixels.
         block: side of a labelled block in pixels.
         per_class: labelled blocks for each class.
-        width, depth: of the U-Net.
+        width, depth, stem_stride: of the U-Net.
         batch_size: windows per step.
         pretraining_steps, tuning_steps: optimiser steps.
         pretraining_rate, tuning_rate: peak learning rates.
@@ -101,8 +101,9 @@ class Config(BaseModel):
     per_class: int = Field(default=2, ge=1)
     width: int = Field(default=16, ge=1)
     depth: int = Field(default=2, ge=0)
+    stem_stride: int = Field(default=2, ge=1)
     batch_size: int = Field(default=16, ge=1)
-    pretraining_steps: int = Field(default=1200, ge=1)
+    pretraining_steps: int = Field(default=800, ge=1)
     tuning_steps: int = Field(default=150, ge=1)
     pretraining_rate: float = Field(default=3e-3, gt=0)
     tuning_rate: float = Field(default=2e-3, gt=0)
@@ -278,7 +279,12 @@ def _network(
 ) -> SegmentationTask:
     with seeded(seed, "initialise"):
         network = UNet(
-            len(config.bands), len(classes), width=config.width, depth=config.depth, stem_stride=1, norm="channel"
+            len(config.bands),
+            len(classes),
+            width=config.width,
+            depth=config.depth,
+            stem_stride=config.stem_stride,
+            norm="channel",
         )
     return SegmentationTask(network, Normalise(*statistics, names=config.bands), band_set(config.bands), classes)
 
@@ -381,5 +387,6 @@ def _report(config: Config, out: Path, rows: tuple[ResultRow, ...], timer: judge
             *_runs.quick_note(config),
             f"{note} Learned on simulated scenes of {', '.join(config.places)}; scored on two real scenes, and on one "
             "simulated (planted), which is the positive control.",
+            f"The simulated Earth is {WORLD_VERSION}, hash {' and '.join({str(row.dataset_hash) for row in rows})}.",
         ),
     )
