@@ -9,6 +9,7 @@ TORCH_INDEX ?=
 OUT ?= demo
 PORT ?= 8000
 SERVE ?= 1
+WORKERS ?= 2
 
 .PHONY: help setup demo test lint docs bench wheel resolve evidence clean
 
@@ -35,10 +36,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup ## Map the real Earth and serve it at http://127.0.0.1:8000 (SERVE=0 stops after the files)
 	$(BIN)/swath demo --out $(OUT) --port $(PORT) $(if $(filter 0,$(SERVE)),--no-serve,)
 
-test: setup ## Lint, then run the whole test suite
+test: setup ## Lint, then run the whole test suite (WORKERS=2 at once)
 	@sh tools/install_chromium.sh
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: setup ## ruff, mypy (strict on floors 0 to 4), import-linter
 	$(BIN)/ruff check .
