@@ -387,7 +387,7 @@ def _claims(folder: Path) -> object:
 
 
 def _legend(folder: Path) -> object:
-    from swath.verbs import _read_legend
+    from swath.cutting import _read_legend
 
     return cubes.Legend.from_names(_read_legend(folder / "legend.yaml"))
 

@@ -95,7 +95,8 @@ def test_windows_are_those_of_seed_and_epoch() -> None:
 
 
 @pytest.mark.skipif(bool(missing()), reason="needs the spectra of: swath data get world")
-def test_a_quick_run(tmp_path: Path) -> None:
+def test_a_quick_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SWATH_DATA", raising=False)
     config = world_transfer.Config.quick().model_copy(update={"scene": 32, "tuning_steps": 2, "pretraining_steps": 2})
     report = world_transfer.run(config, tmp_path, seed=3)
     assert {row.backbone for row in report.rows} == {"world", "shuffled", "scratch", "random_forest"}
