@@ -79,8 +79,8 @@ def minicube(
     """A small cube of many dates, as data sets of Earth-surface forecasting have them: images, sky, truth, weather.
 
     Groups of the Zarr store: one for each grid of the sensor, with ``data``, ``valid`` and where it is ``quality``
-    (time, y, x); ``truth`` with the layers (time, y, x) on the finest pixels; ``weather`` with daily means over the
-    place from the first to the last date (day).
+    (time, y, x); ``truth`` with the layers (time, y, x) on the finest pixels; ``weather`` with daily values at the
+    middle of the place from the first to the last date (day).
 
     Args:
         world: the world.
@@ -102,13 +102,7 @@ def minicube(
             expected="one sensor",
             remedy="make one store for each",
         )
-    for name in layers:
-        if name not in LAYERS:
-            raise ConfigError(
-                f"The truth has no layer '{name}'",
-                expected=f"some of {', '.join(LAYERS)}",
-                remedy=f"the nearest are: {nearest(name, LAYERS)}",
-            )
+    _check_layers(layers)
     sensor = wanted.sensors[0]
     zone = 0 if box.crs is None or box.crs.epsg is None else int(box.crs.epsg)
     days = [day for day in wanted.days(sensor, zone) if not is_dark(box, day, sensor)]
@@ -141,6 +135,16 @@ def _stacked(scenes: list[xr.DataTree]) -> xr.DataTree:
         for name in names
     }
     return xr.DataTree.from_dict({"/": xr.Dataset(), **nodes})
+
+
+def _check_layers(layers: tuple[str, ...]) -> None:
+    for name in layers:
+        if name not in LAYERS:
+            raise ConfigError(
+                f"The truth has no layer '{name}'",
+                expected=f"some of {', '.join(LAYERS)}",
+                remedy=f"the nearest are: {nearest(name, LAYERS)}",
+            )
 
 
 def _legend(layer: str) -> Legend:
