@@ -165,7 +165,7 @@ def table(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
             continue
         values = np.array([row["miou"] for row in mine]) * 100
         half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values) if len(values) > 1 else float("nan")
-        installed = "" if contender in OWN else f"{install_seconds(contender, options.peers):.0f} s"
+        installed = f"{install_seconds('swath' if contender in OWN else contender, options.peers):.0f} s"
         first = mine[0]
         print(
             f"{contender:14s} install {installed:6s} scene {first.get('scene_s', np.nan):6.1f} s  "

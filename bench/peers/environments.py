@@ -16,7 +16,7 @@ def interpreter(name: str, folder: Path | None = None) -> Path:
     """The Python of a contender's environment; installs it when it is absent and notes the seconds that took.
 
     Args:
-        name: there is a file ``NAME.txt`` with its requirements.
+        name: there is a file ``NAME.txt`` with its requirements; ``{checkout}`` in it is this repository.
         folder: where environments lie; default ``bench/peers/.env``.
     """
     place = (folder or FOLDER) / name
@@ -25,7 +25,8 @@ def interpreter(name: str, folder: Path | None = None) -> Path:
         began = time.perf_counter()
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True)
         lines = (HERE / f"{name}.txt").read_text(encoding="utf-8").splitlines()
-        wanted = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        checkout = str(HERE.parent.parent)
+        wanted = [line.strip().format(checkout=checkout) for line in lines if line.strip() and not line.startswith("#")]
         pip = [str(python), "-m", "pip", "install", "--quiet"]
         torch = [line for line in wanted if line.startswith("torch==")]
         if torch:  # first and pinned, so that no CUDA build comes along
