@@ -1,9 +1,9 @@
-"""Two real scenes of Sentinel-2 with labels, as small tasks with few labelled blocks; for ``world_transfer``."""
+"""Labelled scenes of Sentinel-2, two real ones and simulated ones, as tasks with few labels; for ``world_transfer``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ from swath import cubes, rng
 from swath.errors import InputError
 from swath.sources.published import rstoolbox, sen1floods11
 from swath.sources.published.common import one_cube
+from swath.sources.world.truth import COVER
+from swath.systems.eo._world_data import Scenes, Statistics, standardised
 from swath.types import IGNORE
 
 
@@ -29,6 +31,7 @@ class RealTask:
             and scored on.
         classes: names.
         apart: blocks between those that are learned from and those that are scored on.
+        bands: names of the C bands.
     """
 
     name: str
@@ -38,6 +41,11 @@ class RealTask:
     things: NDArray[np.int64]
     classes: tuple[str, ...]
     apart: int
+    bands: tuple[str, ...]
+
+    def standardised(self, common: Statistics | None) -> RealTask:
+        """The same in z-scores: in common statistics, or (None) in its own."""
+        return replace(self, values=standardised(self.values[None], self.valid[None], common)[0])
 
     def blocks(self, side: int) -> NDArray[np.int64]:
         """Number of the block of each pixel ``(H, W)``, row by row."""
@@ -45,11 +53,12 @@ class RealTask:
         rows, columns = np.arange(height)[:, None] // side, np.arange(width)[None] // side
         return np.asarray(rows * -(-width // side) + columns)
 
-    def few(self, side: int, per_class: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def few(self, side: int, per_class: int, seed: int, draw: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Labels to learn from and labels to score on, both ``(H, W)`` with ``IGNORE`` elsewhere.
 
         For each class, ``per_class`` blocks that hold it are drawn; all their labels may be learned from. Scored are
-        labels of other blocks, as far apart as ``apart`` says, of things without a learned pixel.
+        labels of other blocks, as far apart as ``apart`` says, of things without a learned pixel. One seed has any
+        number of independent draws.
 
         Raises:
             InputError: a class lies in too few blocks, or nothing is left to score on.
@@ -66,7 +75,7 @@ class RealTask:
                     expected=f"more than {per_class}",
                     remedy="draw fewer blocks, or smaller ones",
                 )
-            chosen |= set(rng.generator(seed, "blocks", self.name, name).permutation(found)[:per_class].tolist())
+            chosen |= set(rng.generator(seed, "blocks", self.name, name, draw).permutation(found)[:per_class].tolist())
         inside = np.isin(numbers, sorted(chosen))
         learned = usable & inside
         taken = np.unique(self.things[learned & (self.things >= 0)])
@@ -76,6 +85,17 @@ class RealTask:
                 f"Nothing of {self.name} is left to score on", expected="labels", remedy="draw fewer blocks"
             )
         return tuple(np.where(mask, self.labels, IGNORE) for mask in (learned, scored))  # type: ignore[return-value]
+
+
+def thinned(labels: NDArray[np.int64], most: int, draw: np.random.Generator) -> NDArray[np.int64]:
+    """At most so many of the labelled pixels, drawn at random; the others become ``IGNORE``."""
+    places = np.flatnonzero(labels != IGNORE)
+    if len(places) <= most:
+        return labels
+    kept = draw.choice(places, most, replace=False)
+    found = np.full(labels.size, IGNORE)
+    found[kept] = labels.reshape(-1)[kept]
+    return found.reshape(labels.shape)
 
 
 def open_tasks(rstoolbox_root: Path, floods_root: Path, bands: Sequence[str]) -> tuple[RealTask, ...]:
@@ -91,11 +111,36 @@ def open_tasks(rstoolbox_root: Path, floods_root: Path, bands: Sequence[str]) ->
         place.polygon_numbers().values.astype(np.int64),
         place.legend.names,
         0,
+        tuple(bands),
     )
     values, valid = _arrays(one_cube(chip.optical()), bands)
     labels = chip.labels().values.astype(np.int64)
-    flood = RealTask("sen1floods11_s2", values, valid, labels, np.full(labels.shape, -1), sen1floods11.LEGEND.names, 1)
+    rest = np.full(labels.shape, -1)
+    flood = RealTask("sen1floods11_s2", values, valid, labels, rest, sen1floods11.LEGEND.names, 1, tuple(bands))
     return land, flood
+
+
+def simulated_task(name: str, scenes: Scenes, index: int, bands: Sequence[str], *, least: float = 0.02) -> RealTask:
+    """A simulated scene as a task: the classes of land cover that have at least a share ``least`` of it.
+
+    Raises:
+        InputError: there are fewer than two such classes.
+    """
+    labels = scenes.labels[index]
+    counts = np.bincount(labels[labels != IGNORE], minlength=len(COVER))
+    kept = [at for at in range(len(COVER)) if counts[at] >= least * labels.size]
+    if len(kept) < 2:
+        raise InputError(
+            f"The simulated scene {scenes.names[index]} has {len(kept)} classes of at least {100 * least:g} %",
+            expected="two or more",
+            remedy="choose another place, or a larger scene",
+        )
+    numbers = np.full(len(COVER), IGNORE)
+    numbers[kept] = np.arange(len(kept))
+    names = tuple(COVER.names[at] for at in kept)
+    own = np.where(labels == IGNORE, IGNORE, numbers[np.clip(labels, 0, None)])
+    rest = np.full(own.shape, -1)
+    return RealTask(name, scenes.values[index], scenes.valid[index], own, rest, names, 1, tuple(bands))
 
 
 def _arrays(cube: object, bands: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -45,6 +45,50 @@ class Scenes:
     def __len__(self) -> int:
         return len(self.names)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Scenes]) -> Scenes:
+        """Several groups of scenes of one size as one."""
+        arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "valid", "labels"))
+        return cls(*arrays, tuple(name for part in parts for name in part.names))
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and standard deviation of every band, float64 ``(C,)``; a constant band is only centred."""
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, values: NDArray[np.float32], valid: NDArray[np.bool_]) -> Statistics:
+        """Over the valid pixels of images ``(N, C, H, W)``; a band without any counts as mean 0, deviation 1."""
+        bands = [values[:, at][valid[:, at]].astype(np.float64) for at in range(values.shape[1])]
+        means = np.array([band.mean() if band.size else 0.0 for band in bands])
+        spreads = np.array([band.std() if band.size else 1.0 for band in bands])
+        return cls(means, np.where(spreads > 1e-6, spreads, 1.0))
+
+    def apply(self, values: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """``(x - mean) / std`` of images ``(N, C, H, W)``, 0 where not valid."""
+        scaled = (values - self.mean[:, None, None]) / self.std[:, None, None]
+        return np.where(valid, scaled, 0.0).astype(np.float32)
+
+
+def standardised(
+    values: NDArray[np.float32], valid: NDArray[np.bool_], common: Statistics | None
+) -> NDArray[np.float32]:
+    """Images ``(N, C, H, W)`` in common statistics, or (None) each in its own.
+
+    In its own statistics an image stays the same when any band gets another gain and offset, as another atmosphere or
+    product gives it; what it loses is how bright the scene is as a whole.
+    """
+    if common is not None:
+        return common.apply(values, valid)
+    alone = [
+        Statistics.of(image[None], mask[None]).apply(image[None], mask[None])
+        for image, mask in zip(values, valid, strict=True)
+    ]
+    return np.concatenate(alone)
+
 
 def simulated(
     world: World, places: Sequence[str], days: Sequence[str], bands: Sequence[str], size: int, folder: Path
@@ -66,7 +110,7 @@ def simulated(
     names = []
     for place in places:
         for day in days:
-            name = f"{place}_{day}_{size}_{world.seed}_{world.version_hash()[:12]}"
+            name = f"{place.replace(',', '_')}_{day}_{size}_{world.seed}_{world.version_hash()[:12]}"
             path = folder / f"{name}.npz"
             if not path.is_file():
                 arrays = _observed(world, place, day, bands, size)
@@ -120,6 +164,8 @@ class WindowLoader:
         batches: batches per epoch.
         seed: of the order.
         at: ``(K, 3)`` scene, row and column of the only windows to draw from; None draws anywhere.
+        jitter: standard deviation b of the brightness of a window, in units of the values, which are z-scores: a value
+            z of band c becomes ``exp(b (g + g_c / 2)) z + b (h + h_c / 2)`` with g and h standard normal.
     """
 
     def __init__(
@@ -132,9 +178,10 @@ class WindowLoader:
         batches: int,
         seed: int,
         at: NDArray[np.int64] | None = None,
+        jitter: float = 0.0,
     ) -> None:
         self._scenes, self._bands, self._size, self._batch, self._batches = scenes, bands, size, batch_size, batches
-        self._seed, self._at = seed, at
+        self._seed, self._at, self._jitter = seed, at, jitter
         height, width = scenes.labels.shape[1:]
         if height < size or width < size or (at is not None and len(at) == 0):
             raise InputError(
@@ -168,8 +215,17 @@ class WindowLoader:
                 parts.append(part[..., ::-1] if flip else part)
             return np.stack(parts)
 
-        arrays = cut(scenes.values), cut(scenes.valid), cut(scenes.labels)
-        return batch_of(*arrays, self._bands, self._grid, name)
+        values, valid = cut(scenes.values), cut(scenes.valid)
+        if self._jitter:
+            values = np.where(valid, self._other_light(values, draw), 0.0).astype(np.float32)
+        return batch_of(values, valid, cut(scenes.labels), self._bands, self._grid, name)
+
+    def _other_light(self, values: NDArray[np.float32], draw: np.random.Generator) -> NDArray[np.float64]:
+        count, bands = values.shape[:2]
+        gain, offset = (
+            self._jitter * (draw.normal(size=(count, 1)) + draw.normal(size=(count, bands)) / 2) for _ in range(2)
+        )
+        return np.asarray(np.exp(gain)[..., None, None] * values + offset[..., None, None])
 
 
 def batch_of(
