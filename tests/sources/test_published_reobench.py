@@ -7,7 +7,8 @@ import pytest
 
 from swath.errors import InputError
 from swath.judge.corruptions import GEOMETRIC, NAMES
-from swath.sources.published import reobench
+from swath.sources.published import reobench, reobench_answers
+from swath.sources.published.common import UNLABELLED
 from swath.sources.published.reobench import FOLDERS, Layout
 
 
@@ -33,7 +34,7 @@ def test_fake_tree_reads_back(tmp_path: Path, layout: Layout) -> None:
 
 def test_classes_of_scenes(tmp_path: Path) -> None:
     root = reobench.write_fake(tmp_path, layout="scenes")
-    assert reobench.describe(root).labels == {"beach": 10, "port": 10}
+    assert reobench.describe(root).labels == {"beach": 10, "port": 10, UNLABELLED: 0}
     with pytest.raises(InputError, match="no labels for segmentation"):
         reobench.open(root)[0].mask()
 
@@ -92,3 +93,34 @@ def test_folders_lead_to_the_corruptions_of_swath() -> None:
     assert set(FOLDERS.values()) == set(NAMES) and set(NAMES) <= set(FOLDERS)
     assert reobench.GEOMETRIC == GEOMETRIC
     assert FOLDERS["data_gaps"] == "gaps" and FOLDERS["scale_image"] == "scale"
+
+
+def test_answers_read_back(tmp_path: Path) -> None:
+    root = reobench_answers.write_fake(tmp_path, 2)
+    every = reobench_answers.open(root)
+    assert {(each.task, each.corruption, each.severity) for each in every} == {
+        (task, corruption, severity)
+        for task in ("caption", "vqa")
+        for corruption in ("haze", "gaps")
+        for severity in (1, 3)
+    }
+    records = every[0].records()
+    assert [record["image_id"] for record in records] == ["P0.png", "P1.png"]
+    assert all(set(record) == {"image_id", "answer"} for record in records)
+
+
+def test_check_of_answers_finds_everything(tmp_path: Path) -> None:
+    root = reobench_answers.write_fake(tmp_path)
+    (root / "vqa_frost_1.json").write_text("{}\n", encoding="utf-8")
+    (root / "vqa_rotate_new_1.json").write_text('{"a": 1}\n\n{"a": 2}\n', encoding="utf-8")
+    (root / "vqa_haze_9.json").write_text('{"a": 1}\n', encoding="utf-8")
+    (root / "cap_haze_2.json").write_text('{"a": 1}\n[1]\n', encoding="utf-8")
+    (root / "notes.json").write_text("not of this data set", encoding="utf-8")
+    text = "\n".join(reobench_answers.check(root))
+    assert "'frost' is no known corruption" in text
+    assert "vqa_rotate_new_1.json: answers about moved images" in text
+    assert "vqa_haze_9.json: severities run from 1 to 5" in text
+    assert "vqa_haze_9.json: 1 answers, others have 2" in text
+    assert "cap_haze_2.json: " in text and "line 2 holds a list" in text
+    assert "notes.json" not in text
+    assert len(text.splitlines()) == 5

@@ -7,10 +7,17 @@ citation and licence.
 
 from __future__ import annotations
 
-from swath.sources.published import hls, reobench, rstoolbox, sen1floods11
+from swath.sources.published import hls, reobench, reobench_answers, rsscn7, rstoolbox, sen1floods11
 from swath.sources.published.common import Description
 
-READERS = {"hls": hls, "rstoolbox": rstoolbox, "sen1floods11": sen1floods11}
-"""Name to module; ``reobench`` reads trees of pictures and stands apart."""
+READERS = {
+    "hls": hls,
+    "reobench": reobench,
+    "reobench_answers": reobench_answers,
+    "rsscn7": rsscn7,
+    "rstoolbox": rstoolbox,
+    "sen1floods11": sen1floods11,
+}
+"""Name to module."""
 
-__all__ = ["READERS", "Description", "hls", "reobench", "rstoolbox", "sen1floods11"]
+__all__ = ["READERS", "Description", "hls", "reobench", "reobench_answers", "rsscn7", "rstoolbox", "sen1floods11"]

@@ -12,6 +12,8 @@ Folders of one corruption go by several names; ``FOLDERS`` has them all. The pub
 moved by geometric corruptions, so such records have no label here: scoring moved images against unmoved masks would
 measure the move.
 
+The fourth layout, what models of vision and language answered about VRSBench, is text: see ``reobench_answers``.
+
 Citation: Li et al.: REOBench: benchmarking robustness of Earth observation foundation models. 2025.
 Licence: CC-BY-4.0 as the authors state for the data; the source data sets have their own.
 """
@@ -30,8 +32,8 @@ from PIL import Image
 
 from swath import rng
 from swath.errors import InputError
-from swath.reading import reading
-from swath.sources.published.common import Description, fingerprint, folder_of, nothing_in
+from swath.reading import reading, reason
+from swath.sources.published.common import UNLABELLED, Description, fingerprint, folder_of, nothing_in
 
 NAME = "reobench"
 Layout = Literal["scenes", "segmentation", "detection"]
@@ -150,7 +152,7 @@ def open(root: Path | str) -> tuple[Picture, ...]:
 
 
 def check(root: Path | str) -> list[str]:
-    """Everything that is wrong with the tree, as sentences; empty when nothing is.
+    """Everything that is wrong with the tree, as sentences; empty when nothing is. Reads every image.
 
     Raises:
         InputError: there is no such directory, or no image in it.
@@ -176,7 +178,13 @@ def check(root: Path | str) -> list[str]:
     for corruption, severities in sorted(steps.items()):
         if missing := sorted(set(range(1, 6)) - severities):
             found.append(f"{corruption}: the severities {', '.join(map(str, missing))} are missing")
-    return found + [f"{name}: the labels are missing" for name in _unlabelled(folder, pictures)]
+    found += [f"{name}: the labels are missing" for name in _unlabelled(folder, pictures)]
+    for each in pictures:
+        try:
+            each.image()
+        except InputError as error:
+            found.append(f"{each.path.relative_to(folder).as_posix()}: not a readable image ({reason(error)})")
+    return found
 
 
 def describe(root: Path | str) -> Description:
@@ -196,7 +204,7 @@ def describe(root: Path | str) -> Description:
         records=len(pictures),
         bands={"rgb": ("red", "green", "blue")},
         classes=tuple(sorted(scenes)),
-        labels=dict(sorted(scenes.items())),
+        labels={**dict(sorted(scenes.items())), UNLABELLED: 0} if scenes else {},
         missing=tuple(_unlabelled(Path(root), pictures)),
         fingerprint=fingerprint(Path(root), files),
     )
