@@ -68,3 +68,44 @@ def io(
         f"{plan['shuffle_radius']:.2f} (1 is a full shuffle), each window drawn from {plan['pool']:.0f}"
     )
     show.say(f"limit: {found.limit}")
+
+
+@app.command("real10")
+def real10(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for rows and tables; goes on where it stopped.")
+    ] = Path("runs/real10"),
+    data: Annotated[Path | None, typer.Option(help="Folder with the data sets; default: $SWATH_DATA.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=10, help="Seeds from 0.")] = 5,
+    tasks: Annotated[str | None, typer.Option(help="Tasks between commas; default: all ten.")] = None,
+    contenders: Annotated[str | None, typer.Option(help="Contenders between commas; default: all.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Made-up miniatures, one seed; the scores mean nothing.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Ten real tasks with fixed splits: scores, and the mean rank of every contender with its interval."""
+    from swath.cli import show
+    from swath.failures import EXIT_WITH_FAILURES
+    from swath.files import write_text
+    from swath.judge import real10 as suite
+
+    chosen = suite.TASKS if tasks is None else suite.chosen(suite.TASKS, tasks.split(","), "task")
+    known = suite.BASELINES if contenders is None else suite.chosen(suite.BASELINES, contenders.split(","), "contender")
+    if quick:
+        plan = suite.miniature(out / "miniatures", chosen, known)
+    else:
+        plan = suite.Plan(chosen, known, tuple(range(seeds)), data=data)
+    say = (lambda line: None) if json else show.say
+    measured = suite.run(out / "quick" if quick else out, plan, say)
+    if not len(measured.table):
+        raise suite.nothing_measured(measured)
+    if json:
+        show.as_json(suite.record(measured))
+    else:
+        text = suite.page(measured, chosen)
+        written = write_text((out / "quick" if quick else out) / "real10.md", text)
+        print(text)
+        show.say(f"written: {written}" + ("; miniatures, the scores mean nothing" if quick else ""))
+    if measured.failures:
+        raise typer.Exit(EXIT_WITH_FAILURES)
