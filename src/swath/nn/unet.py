@@ -20,7 +20,10 @@ from torch import Tensor, nn
 
 from swath import limits
 from swath.errors import ConfigError, ContractError
+from swath.nn.norms import ChannelNorm, make_norm
 from swath.types import Features
+
+__all__ = ["ChannelNorm", "Norm", "UNet", "UNetDecoder", "UNetEncoder", "UNetSpec"]
 
 Norm = Literal["group", "channel"]
 DEEPEST = 16
@@ -106,6 +109,7 @@ class UNetEncoder(nn.Module):
     def __init__(self, spec: UNetSpec) -> None:
         super().__init__()
         self.spec = spec
+        self.channels, self.strides = spec.channels, spec.strides
         kernel, channels = _stem_kernel(spec.stem_stride), spec.channels
         self.levels = nn.ModuleList(
             [
@@ -127,6 +131,10 @@ class UNetEncoder(nn.Module):
             image = level(image)
             maps.append(image)
         return Features(tuple(maps), self.spec.strides)
+
+    def layer_names(self) -> list[tuple[str, ...]]:
+        """Names of parts from input to output, for partial freezing and learning rates by depth."""
+        return [(f"levels.{level}",) for level in range(len(self.levels))]
 
 
 class UNetDecoder(nn.Module):
@@ -238,39 +246,13 @@ class UNet(nn.Module):
         return features
 
 
-class ChannelNorm(nn.Module):
-    """Normalise the channels of each pixel by themselves (layer normalisation, Ba et al. 2016, per pixel).
-
-    Nothing depends on the rest of the image, so a window and a whole image give the same result inside.
-    """
-
-    def __init__(self, channels: int, epsilon: float = 1e-5) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.epsilon = epsilon
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """``(B, C, H, W)`` to the same shape, mean 0 and variance 1 over C before scale and shift."""
-        normalised = F.layer_norm(maps.movedim(1, -1), self.weight.shape, self.weight, self.bias, self.epsilon)
-        return normalised.movedim(-1, 1)
-
-
 def _conv(inputs: int, outputs: int, norm: Norm, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     """Convolution (no bias: the normalisation has one), normalisation, rectifier."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
-        _norm(outputs, norm),
+        make_norm(outputs, norm),
         nn.ReLU(inplace=True),
     )
-
-
-def _norm(channels: int, norm: Norm) -> nn.Module:
-    if norm == "channel":
-        return ChannelNorm(channels)
-    # At least four channels a group, so that the statistics stay defined where a map is a single pixel.
-    groups = next(g for g in range(8, 0, -1) if g == 1 or (channels % g == 0 and channels // g >= 4))
-    return nn.GroupNorm(groups, channels)
 
 
 def _stem_kernel(stride: int) -> int:
