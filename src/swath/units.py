@@ -120,6 +120,13 @@ _ALIASES: dict[str, str] = {
     "mm/h": "mm h-1",
     "m/s": "m s-1",
     "kelvins": "K",
+    # As the Climate Data Store writes them.
+    "m s**-1": "m s-1",
+    "m**2 s**-2": "m2 s-2",
+    "kg kg**-1": "kg kg-1",
+    "kg/kg": "kg kg-1",
+    "(0 - 1)": "1",
+    "0-1": "1",
 }
 
 # unit -> (dimension, factor to the base unit, offset to the base unit)
@@ -213,6 +220,14 @@ _POSSIBLE: dict[str, dict[str, tuple[float, float]]] = {
     "backscatter": {"dB": (-60.0, 40.0), "1": (0.0, 10_000.0)},
     "elevation": {"m": (-11_000.0, 9_000.0)},
     "coordinate": {"degree": (-180.0, 360.0)},
+    # Of the atmosphere, from the ground to 1 hPa; sums of rain over at most a month.
+    "temperature": {"K": (150.0, 350.0), "degC": (-123.0, 77.0)},
+    "pressure": {"Pa": (30_000.0, 115_000.0), "hPa": (300.0, 1150.0)},
+    "speed": {"m s-1": (-200.0, 200.0)},
+    "humidity": {"kg kg-1": (-0.001, 0.06)},
+    "geopotential": {"m2 s-2": (-10_000.0, 600_000.0)},
+    "precipitation": {"m": (-0.001, 3.0), "mm": (-1.0, 3000.0)},
+    "fraction": {"1": (-0.01, 1.01), "%": (-1.0, 101.0)},
 }
 _TOLERATED_SHARE = 0.01
 

@@ -70,10 +70,21 @@ def sensors(
         known = [(each.name, each.title, len(each.bands), ", ".join(each.levels)) for each in loaded]
         show.table("sensors", ("name", "title", "bands", "levels"), known)
         return
-    bands = room.load(name).bands
+    sensor = room.load(name)
     columns = ("band", "aliases", "wavelength [nm]", "width [nm]", "GSD [m]", "kind", "unit")
     rows = [
         (band.name, ", ".join(band.aliases), band.wavelength_nm, band.width_nm, band.gsd_m, band.kind, band.unit)
-        for band in bands
+        for band in sensor.bands
     ]
     show.table(name, columns, rows)
+    for each in sensor.statistics:
+        values = {"mean": each.mean, "sd": each.std, "minimum": each.minimum, "maximum": each.maximum}
+        held = {column: given for column, given in values.items() if given is not None}
+        show.table(
+            f"statistics: {each.name}",
+            ("band", *held),
+            [list(row) for row in zip(each.bands, *held.values(), strict=True)],
+        )
+        show.say(f"from: {each.source}")
+    for source in sensor.sources:
+        show.say(f"source: {source}")

@@ -61,9 +61,20 @@ def band_of_single(path: str, description: str | None, sensor: BandSet | None, n
     )
 
 
-def is_alpha(count: int, alpha: int | None, names: Sequence[str] | None) -> bool:
-    """Whether a band marked as alpha is a mask: yes, unless the user names it (near infrared is often mislabelled)."""
-    return alpha is not None and count > 1 and (names is None or len(names) == count - 1)
+def is_alpha(
+    alpha: int | None, descriptions: Sequence[str | None], names: Sequence[str] | None, sensor: BandSet | None
+) -> bool:
+    """Whether a band marked as alpha is a mask: yes, unless user or sensor has a name for it.
+
+    Near infrared is often mislabelled: GDAL marks the fourth of four bands of 8 bits so. A sensor has a name for it
+    where it has as many bands as the file, or one called as the file describes it.
+    """
+    count = len(descriptions)
+    if alpha is None or count == 1:
+        return False
+    if names is not None:
+        return len(names) == count - 1
+    return sensor is None or not (len(sensor) == count or _has(sensor, (descriptions[alpha] or "").strip()))
 
 
 def _described(descriptions: Sequence[str | None]) -> list[str] | None:

@@ -184,7 +184,7 @@ def _layer(file: RasterFile, options: Options, when: np.datetime64 | None, index
         name = None if names is None or index is None else names[index]
         bands = BandSet((band_of_single(file.path, file.descriptions[0], known, name),))
     else:
-        if is_alpha(file.count, file.alpha, names):
+        if is_alpha(file.alpha, file.descriptions, names, known):
             keep = tuple(position for position in keep if position != file.alpha)
         bands = bands_in_file(file.path, len(keep), [file.descriptions[i] for i in keep], known, names)
     storage = storage_of(

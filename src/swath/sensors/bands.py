@@ -23,6 +23,13 @@ Kind = Literal[
     "index",
     "coordinate",
     "quality",
+    "temperature",
+    "pressure",
+    "speed",
+    "humidity",
+    "geopotential",
+    "precipitation",
+    "fraction",
     "variable",
 ]
 

@@ -17,7 +17,7 @@ from swath.errors import InputError, nearest
 from swath.reading import read_text, reading
 from swath.sensors.bands import Band, BandSet
 from swath.sensors.schema import BandRecord, BaselineRecord, LevelRecord, ScaleRecord, SensorRecord
-from swath.sensors.sensor import Baseline, Level, Scaling, Sensor, physical_range
+from swath.sensors.sensor import Baseline, Level, PublishedStatistics, Scaling, Sensor, physical_range
 
 _DATA = resources.files("swath.sensors") / "data"
 _ZERO = re.compile(r"([A-Za-z]+)(0?)([1-9])")
@@ -93,7 +93,8 @@ def parse(text: str, where: str) -> Sensor:
         ) from error
     bands = BandSet(tuple(_band(band, record) for band in record.bands))
     levels = {key: _level(key, level, bands) for key, level in record.levels.items()}
-    return Sensor(record.name, record.title, bands, levels, record.sources)
+    statistics = tuple(PublishedStatistics(**each.model_dump()) for each in record.statistics)
+    return Sensor(record.name, record.title, bands, levels, record.sources, statistics)
 
 
 def _band(record: BandRecord, sensor: SensorRecord) -> Band:

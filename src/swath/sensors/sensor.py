@@ -132,6 +132,29 @@ class Level:
     baselines: tuple[Baseline, ...]
 
 
+@dataclass(frozen=True)
+class PublishedStatistics:
+    """Statistics of some bands in physical units, as somebody published them.
+
+    Args:
+        name: what they are called, such as the model that was trained with them.
+        source: where they come from.
+        bands: C names.
+        mean: C numbers, or None.
+        std: C numbers, or None.
+        minimum: C numbers, or None.
+        maximum: C numbers, or None.
+    """
+
+    name: str
+    source: str
+    bands: tuple[str, ...]
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    minimum: tuple[float, ...] | None = None
+    maximum: tuple[float, ...] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Sensor:
     """A sensor as its TOML file describes it.
@@ -142,6 +165,7 @@ class Sensor:
         bands: all bands, of any level.
         levels: processing levels by name.
         sources: the documents the numbers come from.
+        statistics: published statistics, each with its source.
     """
 
     name: str
@@ -149,6 +173,7 @@ class Sensor:
     bands: BandSet
     levels: Mapping[str, Level]
     sources: tuple[str, ...] = ()
+    statistics: tuple[PublishedStatistics, ...] = ()
 
     def level(self, name: str | None = None) -> Level:
         """The level called ``name``, whatever the case; without a name the only one.
