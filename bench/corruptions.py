@@ -2,12 +2,12 @@
 
 Made-up colour images, turn by turn, two threads each. swath corrupts a float32 batch with its masks and checks, kornia
 a float32 batch, the other two 8-bit images one after another, as each is used. Strengths are those of the severity set
-``swath-1``; imagecorruptions has strengths of its own, so the severities nearest in effect are paired. The PSNR of both
+of swath; imagecorruptions has strengths of its own, so the severities nearest in effect are paired. The PSNR of both
 against the clean images says how equal the effect was.
 
-Prints one line of JSON a pair: milliseconds per megapixel (median of the rounds), the ratio of the medians and of the
-processor times, and both PSNR; then the median of all ratios and per package. On a shared machine the processor time
-says more than the wall.
+Prints one line of JSON a pair: milliseconds per megapixel by the wall and of processor time (medians of the rounds,
+swath first), the ratios of both, and both PSNR; then the median of all ratios and per package. On a shared machine the
+processor time says more than the wall.
 
     python bench/corruptions.py --side 512 --images 4 --rounds 5
 """
@@ -32,7 +32,7 @@ from odc.geo.geobox import GeoBox
 from peers.environments import interpreter
 from scipy import ndimage
 
-from swath.judge.corruptions import corrupt, strength
+from swath.judge.corruptions import SEVERITY_SET, corrupt, strength
 from swath.judge.corruptions.severities import BRIGHTNESS
 from swath.sensors import BandSet
 from swath.types import Batch, Modality
@@ -132,7 +132,8 @@ def race(pair: Pair, batch: Batch, peer: subprocess.Popen[str], rounds: int) -> 
         "package": pair.package,
         "corruption": pair.corruption,
         "severity": pair.severity,
-        "ms_per_mpixel": [round(1000 * seconds / pixels, 1) for seconds in medians["wall"]],
+        "wall_ms_per_mpixel": [round(1000 * seconds / pixels, 1) for seconds in medians["wall"]],
+        "cpu_ms_per_mpixel": [round(1000 * seconds / pixels, 1) for seconds in medians["cpu"]],
         "ratio": round(medians["wall"][1] / medians["wall"][0], 2),
         "ratio_cpu": round(medians["cpu"][1] / medians["cpu"][0], 2),
         "psnr": [round(mine[0]["psnr"], 2), round(theirs[0]["psnr"], 2)],
@@ -158,7 +159,8 @@ def main() -> int:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as peer:
             assert peer.stdout is not None
             peer.stdout.readline()
-            print(json.dumps({"cores": os.cpu_count(), "threads": THREADS, "load": os.getloadavg()}), flush=True)
+            about = {"cores": os.cpu_count(), "threads": THREADS, "load": os.getloadavg(), "severity_set": SEVERITY_SET}
+            print(json.dumps(about), flush=True)
             for pair in pairs():
                 lines.append(race(pair, batch, peer, options.rounds))
                 print(json.dumps(lines[-1]), flush=True)

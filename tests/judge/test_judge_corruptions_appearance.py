@@ -62,7 +62,7 @@ def test_input_is_left_as_it_was_and_contract_holds(name: str) -> None:
     worse = corrupt(clean, name, 5, 0)
     np.testing.assert_array_equal(values(clean), before)
     worse.check()
-    assert worse.meta["severity_set"] == "swath-1"
+    assert worse.meta["severity_set"] == "swath-2"
     assert not np.array_equal(values(worse), before)
 
 

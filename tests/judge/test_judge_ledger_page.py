@@ -102,7 +102,7 @@ def test_the_page(controlled: Path, evidence_rows: list[ResultRow], tmp_path: Pa
     assert parser.open == []
     assert (parser.counts["tr"], parser.counts["svg"]) == (1 + 4, 3)  # what is not measured has no picture
     assert text.count("12 days ago") == 2  # evidence and rerun
-    assert "Last rerun, seed 0: 0 of 4 values differed; largest difference 0." in text
+    assert "Last rerun of a stored seed, 0: 0 of 4 values differed; largest difference 0." in text
     assert "controls: 1 of 2 sound" in text
     assert "A control &lt;of&gt; the experiment" in text
     assert "http" not in text  # nothing is fetched

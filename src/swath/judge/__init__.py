@@ -6,6 +6,7 @@ from swath.judge.baselines import ForestOptions, MajorityClass, NearestColour, R
 from swath.judge.capability import CapabilityScore, Normaliser, capability_scores, capability_table, dataset_table
 from swath.judge.conditions import ledger_folder, require_ledger, same_conditions
 from swath.judge.facts import facts_of
+from swath.judge.fresh import Standing, fresh_seeds, read_fresh, standings
 from swath.judge.intervals import mean_interval
 from swath.judge.ledger import (
     Evidence,
@@ -18,7 +19,7 @@ from swath.judge.ledger import (
     write_evidence,
 )
 from swath.judge.ledger_page import write_ledger_page
-from swath.judge.ledger_table import LEDGER_HEADS, SystemLedger, ledger
+from swath.judge.ledger_table import LEDGER_HEADS, SystemLedger, ledger, measured_text
 from swath.judge.pictures import class_map, confusion_picture, contender_bars, map_panels, training_curve
 from swath.judge.pixels import PixelFeatures, PixelSampling
 from swath.judge.registration import load_registration, registration_commit, require_committed
@@ -54,6 +55,7 @@ __all__ = [
     "RerunRecord",
     "ResultTable",
     "Score",
+    "Standing",
     "SystemLedger",
     "Timer",
     "capability_scores",
@@ -73,18 +75,21 @@ __all__ = [
     "degradation_curve",
     "environment",
     "facts_of",
+    "fresh_seeds",
     "holm_levels",
     "ledger",
     "ledger_folder",
     "load_registration",
     "map_panels",
     "mean_interval",
+    "measured_text",
     "outcomes",
     "p_value",
     "paired_differences",
     "paired_table",
     "peak_rss_mb",
     "read_evidence",
+    "read_fresh",
     "read_reruns",
     "registration_commit",
     "registration_of",
@@ -95,6 +100,7 @@ __all__ = [
     "same_conditions",
     "score",
     "score_map",
+    "standings",
     "sweep",
     "training_curve",
     "unfinished",

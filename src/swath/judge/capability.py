@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from swath.errors import ConfigError, InputError, nearest
 from swath.judge.table import contender
 from swath.metrics import iqm
 from swath.metrics.aggregate import CUT
+from swath.reading import read_json, reading
 from swath.types import ResultRow
 
 RESAMPLES = 100
@@ -49,6 +51,20 @@ class Normaliser:
                 expected="two different finite numbers per data set, and a version",
                 remedy="correct the constants",
             )
+
+    @classmethod
+    def load(cls, path: Path | str, version: str) -> Normaliser:
+        """Constants from a JSON file ``{data set: [low, high]}``, as GEO-Bench-2 publishes them.
+
+        Raises:
+            InputError: the file cannot be read, or holds something else than two numbers per data set.
+            ConfigError: as for the constants themselves.
+        """
+        expected, remedy = "two numbers per data set, such as {\"pastis\": [0.2, 0.43]}", "check the file"
+        content = read_json(Path(path), expected=expected, remedy=remedy)
+        with reading(Path(path), expected=expected, remedy=remedy):
+            bounds = {name: (float(low), float(high)) for name, (low, high) in content.items()}
+        return cls(version, bounds)
 
     def apply(self, dataset: str, values: Sequence[float]) -> NDArray[np.float64]:
         """The scores on the common scale; they may leave 0 to 1.

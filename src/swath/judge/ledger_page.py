@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 from html import escape
 from pathlib import Path
-from string import Template
 
 from swath.files import write_text
+from swath.judge.fresh import fresh_seeds, standing_text, standings
 from swath.judge.ledger import Evidence, read_evidence, verdict_text
 from swath.judge.ledger_table import SystemLedger, controls_text, ledger, measured_text, registered_text, should
-from swath.judge.page import MARKS, STYLE, html_table
+from swath.judge.markup import html_page, html_section, html_table
+from swath.judge.page import MARKS
 from swath.judge.rerun import read_reruns
 from swath.judge.verdict import control_state
 from swath.types import Outcome
@@ -19,30 +20,7 @@ WIDTH, HEIGHT, BORDER = 200, 34, 8
 HEADS = ("claim", "published", "measured difference", "interval", "margin", "seeds", "verdict", "scope", "data",
          "registered")  # fmt: skip
 
-LEDGER_PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
-<title>The ledger of claims</title>
-<style>$style
-body { max-width: 84rem; } svg { display: block; } .verdict { white-space: nowrap; }</style>
-</head>
-<body>
-<header>
-<h1>The ledger of claims</h1>
-<p class="quiet">$count of $systems; $written. Every claim was registered before it was measured. Differences are in
-the claimed direction and in the unit of the metric. In a picture the line is the interval, the dot the estimate, the
-thin line no difference, and the band what is smaller than the margin.</p>
-</header>
-<main>
-$sections
-</main>
-</body>
-</html>
-""")
+_STYLE = "body { max-width: 84rem; } svg { display: block; } .verdict { white-space: nowrap; }\n"
 
 
 def write_ledger_page(
@@ -62,14 +40,14 @@ def write_ledger_page(
     day = today or datetime.datetime.now(datetime.UTC).date()
     systems = ledger(directory)
     count = sum(len(system.outcomes) for system in systems)
-    page = LEDGER_PAGE.substitute(
-        style=STYLE,
-        count=_counted(count, "claim"),
-        systems=_counted(len(systems), "system"),
-        written=f"written on {day.isoformat()}",
-        sections="\n".join(_section(system, day) for system in systems) or "<p>No claim is registered.</p>",
+    counts = f"{_counted(count, 'claim')} of {_counted(len(systems), 'system')}"
+    about = (
+        f"{counts}; written on {day.isoformat()}. Every claim was registered before it was measured. Differences are "
+        "in the claimed direction and in the unit of the metric. In a picture the line is the interval, the dot the "
+        "estimate, the thin line no difference, and the band what is smaller than the margin."
     )
-    return write_text(Path(path), page)
+    sections = [_section(system, day) for system in systems] or ["<p>No claim is registered.</p>"]
+    return write_text(Path(path), html_page("The ledger of claims", about, sections, style=_STYLE))
 
 
 def interval_picture(outcome: Outcome) -> str:
@@ -118,13 +96,15 @@ def _section(system: SystemLedger, today: datetime.date) -> str:
     if evidence is not None:
         code = f"Code {evidence.code_commit[:8]}{'' if evidence.code_clean else ', with changes not committed'}; "
         lines.append(f"{code}data {evidence.data_hash or 'without a hash'}; tolerance {evidence.tolerance:g}.")
-    if reruns:
-        last = reruns[-1]
-        lines.append(f"Last rerun, seed {last.seed}: {last.differing} of {last.values} values differed;")
+    again = [each for each in reruns if not each.fresh]
+    if again:
+        last = again[-1]
+        lines.append(f"Last rerun of a stored seed, {last.seed}: {last.differing} of {last.values} values differed;")
         lines.append(f"largest difference {last.largest_difference:.3g}.")
+    lines.append(standing_text(standings(system.registration), fresh_seeds(system.registration)))
     body = [_cells(system, outcome) for outcome in system.outcomes]
-    table = html_table(HEADS, body, escape(" ".join(lines)), text=(1, 3, 6, 7, 8, 9))
-    return f"<section><h2>{escape(system.system)}</h2>\n{table}\n</section>"
+    table = html_table(HEADS, body, escape(" ".join(line for line in lines if line)), text=(1, 3, 6, 7, 8, 9))
+    return html_section(system.system, table)
 
 
 def _cells(system: SystemLedger, outcome: Outcome) -> list[str]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import math
-import mimetypes
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
-from string import Template
 
 from swath.errors import InputError
 from swath.judge.ledger import verdict_text
+from swath.judge.markup import html_figure, html_list, html_page, html_section, html_table
 from swath.judge.table import check_repeats, contender, mean_and_deviation
 from swath.judge.verdict import control_state
-from swath.types import Outcome, Picture, Report, ResultRow
+from swath.types import Outcome, Report, ResultRow
 from swath.types.result import FRACTIONS
 
 ORDER = ("accuracy", "miou", "f1", "balanced_accuracy", "kappa", "mae", "rmse", "r2", "pearson", "bias", "mape")
@@ -23,53 +21,6 @@ MARKS = {
     "equivalent": "even",
     "does not hold": "bad",
 }
-
-STYLE = """
-:root { --ink: #1b1f24; --quiet: #57606a; --paper: #ffffff; --line: #d0d7de; --band: #f6f8fa;
-  --good: #005a8c; --even: #57606a; --bad: #a34700; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6edf3; --quiet: #9aa4af; --paper: #0d1117; --line: #30363d; --band: #161b22;
-    --good: #6cc0f5; --even: #9aa4af; --bad: #f0a35e; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem 1.2rem 4rem; max-width: 62rem; color: var(--ink); background: var(--paper);
-  font: 16px/1.5 system-ui, sans-serif; }
-h1 { margin: 0 0 .3rem; font-size: 1.7rem; } h2 { margin: 2.2rem 0 .6rem; font-size: 1.2rem; }
-.quiet, caption, figcaption { color: var(--quiet); font-size: .9rem; }
-caption { text-align: left; padding-bottom: .4rem; }
-.scroll { overflow-x: auto; margin-bottom: 1.4rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; min-width: 100%; }
-th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
-th:first-child, td:first-child, td.text, th.text { text-align: left; }
-thead th { background: var(--band); }
-.interval { color: var(--quiet); font-size: .85em; white-space: nowrap; }
-.data { font-size: .75em; border: 1px solid var(--line); border-radius: .6em; padding: 0 .45em; color: var(--quiet); }
-.verdict { font-weight: 600; } .good { color: var(--good); } .even { color: var(--even); } .bad { color: var(--bad); }
-figure { margin: 1rem 0; } figure img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
-pre { background: var(--band); padding: .8rem; overflow-x: auto; border-radius: 4px; }
-"""
-
-PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
-<title>$title</title>
-<style>
-$style</style>
-</head>
-<body>
-<header>
-<h1>$title</h1>
-<p class="quiet">$system &middot; data: <strong>$data</strong> &middot; $wall &middot; peak memory $memory MiB</p>
-</header>
-<main>
-$sections
-</main>
-</body>
-</html>
-""")
 
 
 def render(report: Report, *, command: str, environment: Mapping[str, str], files: Mapping[str, str]) -> str:
@@ -82,27 +33,23 @@ def render(report: Report, *, command: str, environment: Mapping[str, str], file
         files: products by name, relative to the folder of the report.
     """
     sections = [
-        _section("Pictures", "".join(_figure(picture, report.data) for picture in report.pictures)),
-        _section("Scores", _scores(report.rows)),
-        _section("Claims", _claims(report.claims, report.data)),
-        _section("Notes", _list(escape(note) for note in report.notes)),
-        _section("Per class", _per_class(report.rows)),
-        _section("Files", _list(f'{escape(name)}: <a href="{escape(p)}">{escape(p)}</a>' for name, p in files.items())),
-        _section("How to reproduce", _reproduce(command, environment)),
+        html_section(
+            "Pictures", "".join(html_figure(each.path, each.caption, report.data) for each in report.pictures)
+        ),
+        html_section("Scores", _scores(report.rows)),
+        html_section("Claims", _claims(report.claims, report.data)),
+        html_section("Notes", html_list(escape(note) for note in report.notes)),
+        html_section("Per class", _per_class(report.rows)),
+        html_section(
+            "Files", html_list(f'{escape(n)}: <a href="{escape(p)}">{escape(p)}</a>' for n, p in files.items())
+        ),
+        html_section("How to reproduce", reproduce(command, environment)),
     ]
-    return PAGE.substitute(
-        style=STYLE,
-        title=escape(report.title),
-        system=escape(report.system),
-        data=escape(report.data),
-        wall=_duration(report.wall_s),
-        memory=f"{report.peak_rss_mb:.0f}",
-        sections="\n".join(section for section in sections if section),
+    about = (
+        f"{escape(report.system)} &middot; data: <strong>{escape(report.data)}</strong> &middot; "
+        f"{_duration(report.wall_s)} &middot; peak memory {report.peak_rss_mb:.0f} MiB"
     )
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>\n{body}\n</section>" if body else ""
+    return html_page(report.title, about, sections)
 
 
 def _scores(rows: Sequence[ResultRow]) -> str:
@@ -224,38 +171,10 @@ def _claims(outcomes: Iterable[Outcome], data: str) -> str:
     return html_table(heads, body, caption, text=(1, 5, 6, 7)) if body else ""
 
 
-def _figure(picture: Picture, data: str) -> str:
-    kind = mimetypes.guess_type(picture.path.name)[0] or "image/png"
-    content = base64.b64encode(picture.path.read_bytes()).decode("ascii")
-    caption = escape(picture.caption)
-    return (
-        f'<figure><img src="data:{kind};base64,{content}" alt="{caption}">'
-        f'<figcaption>{caption} <span class="data">{escape(data)}</span></figcaption></figure>\n'
-    )
-
-
-def _reproduce(command: str, environment: Mapping[str, str]) -> str:
+def reproduce(command: str, environment: Mapping[str, str]) -> str:
+    """The command that repeats a run, and the versions that it ran with."""
     versions = ", ".join(f"{escape(name)} {escape(version)}" for name, version in environment.items())
     return f'<pre><code>{escape(command)}</code></pre>\n<p class="quiet">{versions}</p>'
-
-
-def _list(items: Iterable[str]) -> str:
-    lines = "".join(f"<li>{item}</li>" for item in items)
-    return f"<ul>{lines}</ul>" if lines else ""
-
-
-def html_table(heads: Sequence[str], body: Sequence[Sequence[str]], caption: str, text: Sequence[int] = ()) -> str:
-    """A table from cells that are HTML already; columns in ``text`` are set flush left."""
-
-    def row(cells: Sequence[str], tag: str) -> str:
-        kinds = [' class="text"' if index in text else "" for index in range(len(cells))]
-        return "<tr>" + "".join(f"<{tag}{k}>{c}</{tag}>" for k, c in zip(kinds, cells, strict=True)) + "</tr>"
-
-    lines = "\n".join(row(cells, "td") for cells in body)
-    return (
-        f'<div class="scroll"><table><caption>{caption}</caption>\n<thead>{row(heads, "th")}</thead>\n'
-        f"<tbody>\n{lines}\n</tbody></table></div>"
-    )
 
 
 def _duration(seconds: float) -> str:

@@ -1,6 +1,8 @@
 """Measuring one seed again: does the code of today give the numbers that the ledger holds?
 
-Every rerun leaves one line in ``claims/evidence/SLUG.reruns.csv``, also one that differs.
+A stored seed is compared value by value. A fresh seed has nothing to be compared with: its rows are kept apart (see
+``swath.judge.fresh``), and the verdicts with and without it are compared. Every rerun leaves one line in
+``claims/evidence/SLUG.reruns.csv``, also one that differs.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any
 from swath.errors import ClaimError, ConfigError, InputError, nearest
 from swath.files import make_folder, write_text
 from swath.judge import history
+from swath.judge.fresh import Standing, check_fresh, keep_fresh, read_fresh, standings
 from swath.judge.ledger import EVIDENCE, read_evidence, stored_rows
 from swath.judge.table import ResultTable, contender
 from swath.reading import reading
@@ -29,6 +32,7 @@ Measure = Callable[[Path, int], Report | Iterable[ResultRow]]
 
 IDENTITY = tuple(name for name in KEY if name not in ("run_id", "dataset_hash"))
 """What makes two numbers the same number in two runs; a changed hash of the data is told, not hidden."""
+_BOOLEANS = {"True": True, "False": False}
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ class RerunRecord:
         tolerance: as stored with the evidence.
         code_commit: what was checked out; empty outside a repository.
         same_data: whether the hashes of the data in both sets of rows agree.
+        fresh: whether the seed was a fresh one, so that there was nothing to compare its values with.
+        flips: claims whose verdict changes with all fresh seeds so far.
     """
 
     date: str
@@ -80,6 +86,8 @@ class RerunRecord:
     tolerance: float
     code_commit: str
     same_data: bool
+    fresh: bool = False
+    flips: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,11 +96,14 @@ class Rerun:
 
     Args:
         record: the line that was written.
-        differences: one per number, in the order of the ledger, numbers that it does not hold last.
+        differences: one per number, in the order of the ledger, numbers that it does not hold last; none for a seed
+            that was measured for the first time.
+        standings: how the claims stand with all fresh seeds so far; none where there are no such seeds.
     """
 
     record: RerunRecord
     differences: tuple[Difference, ...]
+    standings: tuple[Standing, ...] = ()
 
 
 def registration_of(folder: Path | str, slug: str) -> Path:
@@ -113,16 +124,19 @@ def registration_of(folder: Path | str, slug: str) -> Path:
 
 
 def rerun(registration: Path | str, seed: int, measure: Measure, out: Path | str | None = None) -> Rerun:
-    """Measure one seed again, compare every value with the stored evidence, and note the date.
+    """Measure one seed, compare it with what the ledger holds, and note the date.
+
+    A seed of the evidence, or a fresh one that was measured before, is compared value by value. Any other seed is a
+    fresh one: its rows are kept beside the evidence, and the verdicts with and without the fresh seeds are compared.
 
     Args:
         registration: ``claims/SLUG.toml``.
-        seed: a seed of the stored evidence.
+        seed: any seed that is not registered but missing.
         measure: measures one seed in a folder.
         out: an empty or new folder for the run; a temporary one by default, removed afterwards.
 
     Raises:
-        ClaimError: nothing was measured yet, or not this seed, or the stored rows were changed.
+        ClaimError: nothing was measured yet, the seed is registered but missing, or the stored rows were changed.
         InputError: ``out`` holds something: what is finished there would be read instead of measured.
     """
     path = Path(registration)
@@ -133,31 +147,31 @@ def rerun(registration: Path | str, seed: int, measure: Measure, out: Path | str
             expected=f"{EVIDENCE}/{path.stem}.parquet beside the registration",
             remedy=f"run: swath run {path.stem} --evidence",
         )
-    stored = ResultTable(stored_rows(path, evidence))
-    seeds = sorted({row.seed for row in stored if row.seed is not None})
-    if seed not in seeds:
-        raise ClaimError(
-            f"The evidence of {path.stem} has no seed {seed}",
-            expected=f"one of {', '.join(map(str, seeds))}",
-            remedy="choose one of the stored seeds",
-        )
-    fresh = tuple(_measured(measure, seed, out))
+    stored = ResultTable((*stored_rows(path, evidence), *read_fresh(path)))
     kept = stored.select(seed=seed)
-    differences = compare(kept, fresh, tolerance=evidence.tolerance)
+    if not kept:
+        check_fresh(path, seed)
+    rows = tuple(_measured(measure, seed, out))
+    differences = compare(kept, rows, tolerance=evidence.tolerance) if kept else ()
+    if not kept:
+        keep_fresh(path, seed, rows)
+    found = standings(path)
     sizes = [abs(each.difference) for each in differences if each.difference is not None]
-    hashes = [{row.dataset_hash for row in rows} for rows in (kept, fresh)]
+    hashes = [{row.dataset_hash for row in each} for each in (kept or stored, rows)]
     record = RerunRecord(
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         seed=seed,
-        values=len(differences),
+        values=len(differences) if kept else len(rows),
         differing=sum(not each.agrees for each in differences),
         largest_difference=max((size for size in sizes if math.isfinite(size)), default=0.0),
         tolerance=evidence.tolerance,
         code_commit=history.head(path.resolve().parent) or "",
         same_data=hashes[0] == hashes[1],
+        fresh=not kept,
+        flips=sum(each.flips for each in found),
     )
     _append(reruns_file(path), (*read_reruns(path), record))
-    return Rerun(record, differences)
+    return Rerun(record, differences, found)
 
 
 def compare(stored: Sequence[ResultRow], fresh: Sequence[ResultRow], *, tolerance: float) -> tuple[Difference, ...]:
@@ -242,7 +256,10 @@ def _record(line: dict[str, str]) -> RerunRecord:
         largest_difference=float(line["largest_difference"]),
         tolerance=float(line["tolerance"]),
         code_commit=line["code_commit"],
-        same_data={"True": True, "False": False}[line["same_data"]],
+        same_data=_BOOLEANS[line["same_data"]],
+        # Lines of files from before there were fresh seeds end here.
+        fresh=_BOOLEANS[line.get("fresh") or "False"],
+        flips=int(line.get("flips") or 0),
     )
 
 

@@ -13,10 +13,12 @@ from swath.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    Numbers = NDArray[Any] | Tensor
+
 Vector = NDArray[np.float64]
 
 
-def as_numpy(values: NDArray[Any] | Tensor) -> NDArray[Any]:
+def as_numpy(values: Numbers) -> NDArray[Any]:
     """The values as a NumPy array; tensors are detached and moved to the CPU, nothing is copied without need."""
     if isinstance(values, np.ndarray):
         return values
@@ -26,7 +28,7 @@ def as_numpy(values: NDArray[Any] | Tensor) -> NDArray[Any]:
     return np.asarray(values)
 
 
-def usable(valid: NDArray[Any] | Tensor | None, shape: tuple[int, ...], name: str) -> NDArray[np.bool_]:
+def usable(valid: Numbers | None, shape: tuple[int, ...], name: str) -> NDArray[np.bool_]:
     """A bool mask of the given shape; ``None`` means everything is usable.
 
     Raises:
@@ -127,10 +129,7 @@ def check_ids(ids: Sequence[str] | None, count: int) -> None:
 
 
 def used_pairs(
-    observed: NDArray[Any] | Tensor,
-    predicted: NDArray[Any] | Tensor,
-    valid: NDArray[Any] | Tensor | None,
-    ids: Sequence[str] | None,
+    observed: Numbers, predicted: Numbers, valid: Numbers | None, ids: Sequence[str] | None
 ) -> tuple[Vector, Vector]:
     """The used values of two arrays of one shape as float64 vectors, checked to be finite."""
     truth, guess = as_numpy(observed), as_numpy(predicted)

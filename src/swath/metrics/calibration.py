@@ -16,7 +16,7 @@ from swath.metrics.probabilistic import NOTHING, used_gaussians
 from swath.types import IGNORE
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from swath.metrics.arrays import Numbers
 
 QUANTILES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.999)
 """Nominal coverages that ``ece_reg`` runs over."""
@@ -51,10 +51,10 @@ class Coverage:
 
     def update(
         self,
-        observed: NDArray[Any] | Tensor,
-        mean: NDArray[Any] | Tensor,
-        deviation: NDArray[Any] | Tensor,
-        valid: NDArray[Any] | Tensor | None = None,
+        observed: Numbers,
+        mean: Numbers,
+        deviation: Numbers,
+        valid: Numbers | None = None,
         ids: Sequence[str] | None = None,
     ) -> None:
         """Add one batch; arguments and errors as for ``GaussianScores.update``."""
@@ -114,11 +114,7 @@ class ClassCalibration:
         self.confidence = np.zeros(bins)
 
     def update(
-        self,
-        truth: NDArray[Any] | Tensor,
-        probabilities: NDArray[Any] | Tensor,
-        valid: NDArray[Any] | Tensor | None = None,
-        ids: Sequence[str] | None = None,
+        self, truth: Numbers, probabilities: Numbers, valid: Numbers | None = None, ids: Sequence[str] | None = None
     ) -> None:
         """Add one batch.
 

@@ -17,9 +17,9 @@ from swath.metrics.outcome import Outcome, quotient, undefined
 from swath.types import IGNORE
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from swath.metrics.arrays import Numbers
 
-Pair = tuple["NDArray[Any] | Tensor", "NDArray[Any] | Tensor"]
+Pair = tuple["Numbers", "Numbers"]
 
 
 class SemanticChange:
@@ -51,13 +51,7 @@ class SemanticChange:
         """Counts over trajectories ``(1 + (K - 1)^2, 1 + (K - 1)^2)``, truth along the first axis."""
         return self._matrix.counts
 
-    def update(
-        self,
-        truth: Pair,
-        prediction: Pair,
-        valid: NDArray[Any] | Tensor | None = None,
-        changed: Pair | None = None,
-    ) -> None:
+    def update(self, truth: Pair, prediction: Pair, valid: Numbers | None = None, changed: Pair | None = None) -> None:
         """Count one batch.
 
         Args:

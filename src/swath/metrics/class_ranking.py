@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from swath.errors import InputError
 from swath.metrics.arrays import as_numpy, usable
@@ -16,7 +15,7 @@ from swath.metrics.ranking import Ranking
 from swath.types import IGNORE
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from swath.metrics.arrays import Numbers
 
 
 class ClassRanking:
@@ -40,11 +39,7 @@ class ClassRanking:
         self.rankings = tuple(rankings or (Ranking(bins, split) for _ in self.classes))
 
     def update(
-        self,
-        truth: NDArray[Any] | Tensor,
-        scores: NDArray[Any] | Tensor,
-        valid: NDArray[Any] | Tensor | None = None,
-        ids: Sequence[str] | None = None,
+        self, truth: Numbers, scores: Numbers, valid: Numbers | None = None, ids: Sequence[str] | None = None
     ) -> None:
         """Add one batch.
 

@@ -17,7 +17,7 @@ from swath.metrics.scores import Absent, Values, summary
 from swath.types import IGNORE
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from swath.metrics.arrays import Numbers
 
 LARGE_UNIT = 1 << 12
 """Pixels per unit from which on units are counted one by one instead of all in one index."""
@@ -47,11 +47,7 @@ class ConfusionMatrix:
         self.counts: NDArray[np.int64] = counts.astype(np.int64)
 
     def update(
-        self,
-        truth: NDArray[Any] | Tensor,
-        prediction: NDArray[Any] | Tensor,
-        valid: NDArray[Any] | Tensor | None = None,
-        threads: int | None = None,
+        self, truth: Numbers, prediction: Numbers, valid: Numbers | None = None, threads: int | None = None
     ) -> None:
         """Count one batch; uint8 labels are the fastest and are not copied.
 
@@ -138,10 +134,7 @@ class ConfusionMatrix:
 
 
 def confusion_per_unit(
-    truth: NDArray[Any] | Tensor,
-    prediction: NDArray[Any] | Tensor,
-    valid: NDArray[Any] | Tensor | None,
-    classes: Sequence[str],
+    truth: Numbers, prediction: Numbers, valid: Numbers | None, classes: Sequence[str]
 ) -> NDArray[np.int64]:
     """One confusion matrix per unit (sample, tile, group) of the first axis, in one count.
 
@@ -176,11 +169,7 @@ def confusion_per_unit(
 
 
 def confusion_per_group(
-    truth: NDArray[Any] | Tensor,
-    prediction: NDArray[Any] | Tensor,
-    groups: NDArray[Any] | Tensor,
-    valid: NDArray[Any] | Tensor | None,
-    classes: Sequence[str],
+    truth: Numbers, prediction: Numbers, groups: Numbers, valid: Numbers | None, classes: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """One confusion matrix per group of values, such as the polygons or blocks of one map.
 
@@ -226,7 +215,7 @@ def _checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _labels(truth: NDArray[Any] | Tensor, prediction: NDArray[Any] | Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
+def _labels(truth: Numbers, prediction: Numbers) -> tuple[NDArray[Any], NDArray[Any]]:
     """Both as arrays, after a check that they are integers of one shape."""
     true, predicted = as_numpy(truth), as_numpy(prediction)
     same_shape(true, predicted, ("truth", "prediction"))
@@ -241,11 +230,7 @@ def _labels(truth: NDArray[Any] | Tensor, prediction: NDArray[Any] | Tensor) -> 
 
 
 def _counted(
-    truth: NDArray[Any] | Tensor,
-    prediction: NDArray[Any] | Tensor,
-    valid: NDArray[Any] | Tensor | None,
-    classes: tuple[str, ...],
-    threads: int | None = None,
+    truth: Numbers, prediction: Numbers, valid: Numbers | None, classes: tuple[str, ...], threads: int | None = None
 ) -> NDArray[np.int64]:
     """Counts ``(K, K)`` of one batch."""
     true, predicted = _labels(truth, prediction)
@@ -260,10 +245,7 @@ def _counted(
 
 
 def _used(
-    truth: NDArray[Any] | Tensor,
-    prediction: NDArray[Any] | Tensor,
-    valid: NDArray[Any] | Tensor | None,
-    classes: tuple[str, ...],
+    truth: Numbers, prediction: Numbers, valid: Numbers | None, classes: tuple[str, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Truth, prediction and flat position of the values that count, each 1-D int64."""
     true, predicted = _labels(truth, prediction)

@@ -16,7 +16,7 @@ from swath.metrics.outcome import Outcome, mean_of, undefined
 from swath.metrics.overlap import box_iou, mask_iou, rotated_iou
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from swath.metrics.arrays import Numbers
 
 Shape = Literal["box", "mask", "rotated"]
 OVERLAPS: dict[str, Callable[[NDArray[Any], NDArray[Any], NDArray[np.bool_]], NDArray[np.float64]]] = {
@@ -41,9 +41,9 @@ class Objects:
             wrong. Mark so what is cut by a border, covered by cloud or otherwise not valid. None are by default.
     """
 
-    shapes: NDArray[Any] | Tensor
-    labels: NDArray[Any] | Tensor
-    scores: NDArray[Any] | Tensor | None = None
+    shapes: Numbers
+    labels: Numbers
+    scores: Numbers | None = None
     crowd: NDArray[Any] | None = None
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from swath.errors import ConfigError
 from swath.metrics.arrays import used_pairs
 from swath.metrics.outcome import Outcome, quotient
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from swath.metrics.arrays import Numbers
 
 
 @dataclass
@@ -49,11 +48,7 @@ class WithinEnvelope:
             )
 
     def update(
-        self,
-        observed: NDArray[Any] | Tensor,
-        predicted: NDArray[Any] | Tensor,
-        valid: NDArray[Any] | Tensor | None = None,
-        ids: Sequence[str] | None = None,
+        self, observed: Numbers, predicted: Numbers, valid: Numbers | None = None, ids: Sequence[str] | None = None
     ) -> None:
         """Add one batch; arguments and errors as for ``Regression.update``."""
         truth, guess = used_pairs(observed, predicted, valid, ids)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from swath.errors import ConfigError, InputError
 from swath.metrics.arrays import as_numpy, check_finite, check_ids, same_shape, usable
@@ -14,7 +13,7 @@ from swath.metrics.outcome import Outcome, quotient
 from swath.metrics.overlap import box_iou, rotated_iou
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from swath.metrics.arrays import Numbers
 
 
 class GroundingAccuracy:
@@ -39,11 +38,7 @@ class GroundingAccuracy:
         self.hits = np.zeros(len(self.thresholds), np.int64)
 
     def update(
-        self,
-        truth: NDArray[Any] | Tensor,
-        prediction: NDArray[Any] | Tensor,
-        valid: NDArray[Any] | Tensor | None = None,
-        ids: Sequence[str] | None = None,
+        self, truth: Numbers, prediction: Numbers, valid: Numbers | None = None, ids: Sequence[str] | None = None
     ) -> None:
         """Add one batch.
 

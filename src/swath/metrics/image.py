@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from swath.metrics.arrays import as_numpy, check_finite, check_ids, same_shape, 
 from swath.metrics.outcome import Outcome, mean_of, quotient, undefined
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from swath.metrics.arrays import Numbers
 
 NOTHING = "there are no valid values"
 RADIUS, DEVIATION = 5, 1.5
@@ -50,11 +50,7 @@ class Psnr:
         _check_range(self.data_range)
 
     def update(
-        self,
-        reference: NDArray[Any] | Tensor,
-        copy: NDArray[Any] | Tensor,
-        valid: NDArray[Any] | Tensor | None = None,
-        ids: Sequence[str] | None = None,
+        self, reference: Numbers, copy: Numbers, valid: Numbers | None = None, ids: Sequence[str] | None = None
     ) -> None:
         """Add one batch of any shape; errors as for ``Regression.update``."""
         first, second, mask = _pair(reference, copy, valid, ids)
@@ -98,11 +94,7 @@ class Ssim:
         self.frames: list[float] = []
 
     def update(
-        self,
-        reference: NDArray[Any] | Tensor,
-        copy: NDArray[Any] | Tensor,
-        valid: NDArray[Any] | Tensor | None = None,
-        ids: Sequence[str] | None = None,
+        self, reference: Numbers, copy: Numbers, valid: Numbers | None = None, ids: Sequence[str] | None = None
     ) -> None:
         """Add frames.
 
@@ -155,11 +147,7 @@ class SpectralAngle:
     total: float = 0.0
 
     def update(
-        self,
-        reference: NDArray[Any] | Tensor,
-        copy: NDArray[Any] | Tensor,
-        valid: NDArray[Any] | Tensor | None = None,
-        ids: Sequence[str] | None = None,
+        self, reference: Numbers, copy: Numbers, valid: Numbers | None = None, ids: Sequence[str] | None = None
     ) -> None:
         """Add one batch ``(N, band, ...)``; ``valid`` broadcasts to it; errors as for ``Regression.update``."""
         first, second, mask = _pair(reference, copy, valid, ids)
@@ -273,10 +261,7 @@ def _similarity(
 
 
 def _pair(
-    reference: NDArray[Any] | Tensor,
-    copy: NDArray[Any] | Tensor,
-    valid: NDArray[Any] | Tensor | None,
-    ids: Sequence[str] | None,
+    reference: Numbers, copy: Numbers, valid: Numbers | None, ids: Sequence[str] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """Both images as float64 and the mask, checked; what stands under the mask is as it came."""
     first, second = as_numpy(reference), as_numpy(copy)

@@ -16,7 +16,7 @@ from swath.metrics.outcome import Outcome, mean_of, quotient, undefined
 from swath.types import IGNORE
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from swath.metrics.arrays import Numbers
 
 Tally = Counter[tuple[int, int, int]]
 """How many samples have so many hits, true labels and predicted labels: exact, small, and it adds up."""
@@ -42,11 +42,7 @@ class Multilabel:
         self.samples: Tally = Counter()
 
     def update(
-        self,
-        truth: NDArray[Any] | Tensor,
-        probabilities: NDArray[Any] | Tensor,
-        valid: NDArray[Any] | Tensor | None = None,
-        ids: Sequence[str] | None = None,
+        self, truth: Numbers, probabilities: Numbers, valid: Numbers | None = None, ids: Sequence[str] | None = None
     ) -> None:
         """Add one batch.
 
@@ -119,9 +115,9 @@ class TopK:
 
     def update(
         self,
-        truth: NDArray[Any] | Tensor,
-        scores: NDArray[Any] | Tensor,
-        valid: NDArray[Any] | Tensor | None = None,
+        truth: Numbers,
+        scores: Numbers,
+        valid: Numbers | None = None,
         ids: Sequence[str] | None = None,
         sizes: NDArray[Any] | None = None,
     ) -> None:
@@ -208,11 +204,7 @@ def _tally(true: NDArray[np.bool_], chosen: NDArray[np.bool_], mask: NDArray[np.
 
 
 def _checked(
-    truth: NDArray[Any] | Tensor,
-    scores: NDArray[Any] | Tensor,
-    valid: NDArray[Any] | Tensor | None,
-    size: int,
-    ids: Sequence[str] | None,
+    truth: Numbers, scores: Numbers, valid: Numbers | None, size: int, ids: Sequence[str] | None
 ) -> tuple[NDArray[np.bool_], NDArray[Any], NDArray[np.bool_]]:
     """True labels, scores and validity, each ``(N, K)``."""
     labels, values = as_numpy(truth), as_numpy(scores)

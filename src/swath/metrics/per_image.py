@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from swath.metrics.confusion import ConfusionMatrix, confusion_per_unit
 from swath.metrics.outcome import Outcome, mean_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from swath.metrics.arrays import Numbers
 
 
 class PerImageConfusion:
@@ -40,12 +40,7 @@ class PerImageConfusion:
                 remedy="give the matrices that belong to these classes",
             )
 
-    def update(
-        self,
-        truth: NDArray[Any] | Tensor,
-        prediction: NDArray[Any] | Tensor,
-        valid: NDArray[Any] | Tensor | None = None,
-    ) -> None:
+    def update(self, truth: Numbers, prediction: Numbers, valid: Numbers | None = None) -> None:
         """Count a batch of images ``(N, y, x)``; arguments and errors as for ``confusion_per_unit``."""
         self._parts.append(confusion_per_unit(truth, prediction, valid, self.classes))
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
 from swath.errors import InputError
@@ -23,7 +22,7 @@ from swath.metrics.arrays import (
 from swath.metrics.outcome import Outcome, quotient
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from swath.metrics.arrays import Numbers
 
 NOTHING = "there are no valid values"
 
@@ -82,10 +81,10 @@ class GaussianScores:
 
     def update(
         self,
-        observed: NDArray[Any] | Tensor,
-        mean: NDArray[Any] | Tensor,
-        deviation: NDArray[Any] | Tensor,
-        valid: NDArray[Any] | Tensor | None = None,
+        observed: Numbers,
+        mean: Numbers,
+        deviation: Numbers,
+        valid: Numbers | None = None,
         ids: Sequence[str] | None = None,
     ) -> None:
         """Add one batch.
@@ -129,11 +128,7 @@ class SampleScores:
     total: float = 0.0
 
     def update(
-        self,
-        observed: NDArray[Any] | Tensor,
-        members: NDArray[Any] | Tensor,
-        valid: NDArray[Any] | Tensor | None = None,
-        ids: Sequence[str] | None = None,
+        self, observed: Numbers, members: Numbers, valid: Numbers | None = None, ids: Sequence[str] | None = None
     ) -> None:
         """Add one batch.
 
@@ -169,11 +164,7 @@ class SampleScores:
 
 
 def used_gaussians(
-    observed: NDArray[Any] | Tensor,
-    mean: NDArray[Any] | Tensor,
-    deviation: NDArray[Any] | Tensor,
-    valid: NDArray[Any] | Tensor | None,
-    ids: Sequence[str] | None,
+    observed: Numbers, mean: Numbers, deviation: Numbers, valid: Numbers | None, ids: Sequence[str] | None
 ) -> tuple[Vector, Vector, Vector]:
     """The used observations, means and standard deviations as float64 vectors, checked."""
     truth, centre, spread = as_numpy(observed), as_numpy(mean), as_numpy(deviation)

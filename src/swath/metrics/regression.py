@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from swath.metrics.arrays import Vector, used_pairs
 from swath.metrics.outcome import Outcome, mean_of, undefined
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from swath.metrics.arrays import Numbers
 
 NAMES = ("mae", "rmse", "r2", "pearson", "bias", "mape")
 
@@ -45,11 +44,7 @@ class Regression:
     relative_errors: float = 0.0
 
     def update(
-        self,
-        observed: NDArray[Any] | Tensor,
-        predicted: NDArray[Any] | Tensor,
-        valid: NDArray[Any] | Tensor | None = None,
-        ids: Sequence[str] | None = None,
+        self, observed: Numbers, predicted: Numbers, valid: Numbers | None = None, ids: Sequence[str] | None = None
     ) -> None:
         """Add one batch.
 

@@ -13,7 +13,7 @@ from swath.metrics.arrays import as_numpy, check_finite, check_ids
 from swath.metrics.outcome import Outcome, mean_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from swath.metrics.arrays import Numbers
 
 Criterion = Literal["one", "all", "distance"]
 CRITERIA = ("one", "all", "distance")
@@ -50,11 +50,7 @@ class Retrieval:
         self._parts: list[tuple[NDArray[np.float64], NDArray[Any], NDArray[Any]]] = []
 
     def update(
-        self,
-        ids: Sequence[str],
-        features: NDArray[Any] | Tensor,
-        labels: NDArray[Any] | Tensor,
-        groups: Sequence[str] | None = None,
+        self, ids: Sequence[str], features: Numbers, labels: Numbers, groups: Sequence[str] | None = None
     ) -> None:
         """Add one batch.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from swath.metrics.outcome import Outcome, undefined
 from swath.metrics.ranking import Curve, Ranking
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from swath.metrics.arrays import Numbers
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,7 @@ class BinaryF1:
         self.counts = np.zeros((2, 2), np.int64) if counts is None else counts
 
     def update(
-        self,
-        truth: NDArray[Any] | Tensor,
-        scores: NDArray[Any] | Tensor,
-        valid: NDArray[Any] | Tensor | None = None,
-        ids: Sequence[str] | None = None,
+        self, truth: Numbers, scores: Numbers, valid: Numbers | None = None, ids: Sequence[str] | None = None
     ) -> None:
         """Add one batch; arguments and errors as for ``Ranking.update``."""
         batch = Ranking()

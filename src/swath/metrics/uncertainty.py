@@ -15,7 +15,7 @@ from swath.metrics.outcome import Outcome, undefined
 from swath.metrics.ranking import Curve, area_under_roc
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from swath.metrics.arrays import Numbers
 
 
 def predictive_ability(outcome: NDArray[Any], score: NDArray[Any]) -> float:
@@ -49,11 +49,7 @@ class UncertaintyRanking:
         self._numbers: list[NDArray[np.int64]] = []
 
     def update(
-        self,
-        uncertainty: NDArray[Any] | Tensor,
-        correctness: NDArray[Any] | Tensor,
-        valid: NDArray[Any] | Tensor | None = None,
-        ids: Sequence[str] | None = None,
+        self, uncertainty: Numbers, correctness: Numbers, valid: Numbers | None = None, ids: Sequence[str] | None = None
     ) -> None:
         """Add one batch.
 

@@ -1,38 +1,46 @@
 """Blur by normalised convolution: an invalid pixel, and what lies outside the frame, has no weight.
 
-``y = (k * (x v)) / (k * v)`` with v = 1 where valid (Knutsson and Westin 1993, CVPR). Convolutions are products of
-spectra, whose cost does not grow with the kernel.
+``y = (k * (x v)) / (k * v)`` with v = 1 where valid (Knutsson and Westin 1993, CVPR). Both kernels are symmetric about
+their centre, so a convolution is a sum of pairs ``w (x[p + d] + x[p - d])``. Images lie in a frame of zeros, one after
+another in one long line of numbers, where every shift is a shift along that line: each pair is three passes over a
+block that stays in the cache. A Gaussian takes one convolution along each axis; a line has about two pairs a pixel.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy import fft
 
 from swath.errors import InputError
 from swath.judge.corruptions.view import View
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 Floats = NDArray[np.float32]
+LEAST_SHARE = 1e-6
+"""Weights of a kernel below this are left out; together they are less than 1e-4 of it."""
 _LEAST_WEIGHT = 1e-3
-_THREADS = 2
+_BLOCK = 1 << 15
 
 
-def gaussian_blur(view: View, deviation: float) -> Tensor:
+class Taps(NamedTuple):
+    """One symmetric kernel: its middle weight, and the distance (rows, columns) and weight of half of the others."""
+
+    middle: float
+    halves: tuple[tuple[int, int, float], ...]
+
+
+def gaussian_blur(view: View, deviation: float) -> None:
     """Isotropic Gaussian of the given standard deviation in pixels, cut at three of them."""
     radius = int(np.ceil(3 * deviation))
-    line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / deviation) ** 2)
-    kernel = np.outer(line, line)
-    return _convolved(view, np.asarray(kernel / kernel.sum(), np.float32)[None, None])
+    line = np.exp(-0.5 * (np.arange(radius + 1) / deviation) ** 2)
+    line /= line[0] + 2 * line[1:].sum()
+    down = Taps(line[0], tuple((step, 0, line[step]) for step in range(1, radius + 1)))
+    across = Taps(line[0], tuple((0, step, line[step]) for step in range(1, radius + 1)))
+    _blur(view.values.numpy(), view.valid.numpy(), (across, down), radius)
 
 
-def motion_blur(view: View, length: float) -> Tensor:
+def motion_blur(view: View, length: float) -> None:
     """The mean along a line of the given length in pixels, of random direction per sample and date.
 
     Raises:
@@ -46,7 +54,11 @@ def motion_blur(view: View, length: float) -> Tensor:
             remedy="take larger images or a lower severity",
         )
     angles = np.array([stream.uniform(0, np.pi, dates) for stream in view.streams()]).reshape(count, dates)
-    return _convolved(view, line_kernels(angles, int(length)))
+    kernels = line_kernels(angles, int(length))
+    values, valid = view.values.numpy(), view.valid.numpy()
+    for sample, date in np.ndindex(count, dates):
+        seen = valid[sample, min(date, valid.shape[1] - 1)]
+        _blur(values[sample, date], seen, (taps_of(kernels[sample, date]),), kernels.shape[-1] // 2)
 
 
 def line_kernels(angles: NDArray[np.float64], length: int) -> Floats:
@@ -60,7 +72,6 @@ def line_kernels(angles: NDArray[np.float64], length: int) -> Floats:
     along = np.linspace(-(length - 1) / 2, (length - 1) / 2, 4 * length + 1)
     x = np.cos(angles)[..., None] * along + side // 2
     y = np.sin(angles)[..., None] * along + side // 2
-    kernel = np.zeros((*angles.shape, side, side))
     grid = np.arange(side)
     wide = np.clip(1 - np.abs(x[..., None] - grid), 0, None)
     tall = np.clip(1 - np.abs(y[..., None] - grid), 0, None)
@@ -68,39 +79,75 @@ def line_kernels(angles: NDArray[np.float64], length: int) -> Floats:
     return np.asarray(kernel / kernel.sum((-2, -1), keepdims=True), np.float32)
 
 
-def _convolved(view: View, kernels: Floats) -> Tensor:
-    """Normalised convolution of ``(B, T, C, H, W)`` with kernels ``(B or 1, T or 1, k, k)``."""
-    height, width = view.shape[3:]
-    radius = kernels.shape[-1] // 2
-    size = (fft.next_fast_len(height + radius, real=True), fft.next_fast_len(width + radius, real=True))
-    spectrum = _spectrum(kernels, size)
-    whole = view.whole
-    mask = np.ones((1, 1, 1, height, width), np.float32) if whole else view.valid.float().numpy()
-    values = view.values.numpy()
-    mixed = _product(values if whole else values * mask, spectrum, size)
-    weight = _product(mask, spectrum, size)
-    if not whole:
-        # Where the kernel meets almost nothing valid, the pixel itself is all that is known.
-        known = weight > _LEAST_WEIGHT
-        mixed = np.where(known, mixed, values)
-        weight = np.where(known, weight, np.float32(1))
-    return torch.from_numpy(np.divide(mixed, weight, out=np.ascontiguousarray(mixed)))
+def taps_of(kernel: Floats) -> Taps:
+    """The taps of a kernel ``(k, k)`` that is symmetric about its centre."""
+    centre = kernel.shape[0] // 2
+    even = (kernel.astype(np.float64) + kernel[::-1, ::-1]) / 2
+    rows, columns = np.nonzero(even > LEAST_SHARE)
+    steps = zip((rows - centre).tolist(), (columns - centre).tolist(), strict=True)
+    halves = [(down, across) for down, across in steps if (down, across) > (0, 0)]
+    weights = [float(even[centre + down, centre + across]) for down, across in halves]
+    total = float(even[centre, centre]) + 2 * sum(weights)
+    pairs = tuple((*step, weight / total) for step, weight in zip(halves, weights, strict=True))
+    return Taps(float(even[centre, centre]) / total, pairs)
 
 
-def _spectrum(kernels: Floats, size: tuple[int, int]) -> NDArray[np.complex64]:
-    """Spectra of kernels whose centre lies at pixel 0, with an axis for bands."""
-    side = kernels.shape[-1]
-    framed = np.zeros((*kernels.shape[:2], 1, *size), np.float32)
-    # A frame narrower than the kernel wraps parts of it onto each other; as the frame is longer than image and radius,
-    # only parts that reach no pixel do.
-    rows, columns = ((np.arange(side) - side // 2) % length for length in size)
-    for row, line in zip(rows.tolist(), np.moveaxis(kernels, 2, 0), strict=True):
-        for column, weight in zip(columns.tolist(), np.moveaxis(line, 2, 0), strict=True):
-            framed[:, :, 0, row, column] += weight
-    return np.asarray(fft.rfft2(framed, workers=_THREADS))
-
-
-def _product(values: Floats, spectrum: NDArray[np.complex64], size: tuple[int, int]) -> Floats:
+def _blur(values: Floats, valid: NDArray[np.bool_], passes: tuple[Taps, ...], radius: int) -> None:
+    """Blur images ``(..., H, W)`` in place; ``valid`` broadcasts to them."""
     height, width = values.shape[-2:]
-    found = fft.irfft2(fft.rfft2(values, s=size, workers=_THREADS) * spectrum, s=size, workers=_THREADS)
-    return np.asarray(found[..., :height, :width], np.float32)
+    if valid.all():
+        mixed = _summed(values, passes, radius)
+        weight = _weight_of_all((height, width), passes, radius)
+        np.divide(mixed, weight, out=values)
+        return
+    mask = valid.astype(np.float32)
+    mixed = _summed(values * mask, passes, radius)
+    weight = _summed(mask, passes, radius)
+    # Where the kernel meets almost nothing valid, the pixel itself is all that is known.
+    np.divide(mixed, weight, out=values, where=weight > _LEAST_WEIGHT)
+
+
+def _weight_of_all(size: tuple[int, int], passes: tuple[Taps, ...], radius: int) -> Floats:
+    """What ``_summed`` gives for ones: in the middle of the frame it is the same everywhere, so few pixels tell it."""
+    small = [min(length, 2 * radius + 1) for length in size]
+    weight = _summed(np.ones((1, *small), np.float32), passes, radius)[0]
+    places = []
+    for length, short in zip(size, small, strict=True):
+        place = np.arange(length)
+        places.append(np.where(place < length - radius, np.minimum(place, radius), place - length + short))
+    return weight[np.ix_(*places)] if small != list(size) else weight
+
+
+def _summed(images: Floats, passes: tuple[Taps, ...], radius: int) -> Floats:
+    """Weighted sums over the neighbours in images ``(..., H, W)``, what lies outside being 0.
+
+    A pass along rows has to come before one down the columns: it leaves numbers beside the image, which the other
+    keeps in their columns.
+    """
+    height, width = images.shape[-2:]
+    frame = (int(np.prod(images.shape[:-2])), height + 2 * radius, width + 2 * radius)
+    inner = (slice(None), slice(radius, radius + height), slice(radius, radius + width))
+    framed = np.zeros(frame, np.float32)
+    framed[inner] = images.reshape(-1, height, width)
+    line = framed.reshape(-1)
+    for taps in passes:
+        line = _pass(line, taps, frame[2])
+    return line.reshape(frame)[inner].reshape(images.shape)
+
+
+def _pass(line: Floats, taps: Taps, stride: int) -> Floats:
+    """One convolution along the line of numbers; ``stride`` is the step from row to row."""
+    steps = [(down * stride + across, np.float32(weight)) for down, across, weight in taps.halves]
+    reach = max((step for step, _ in steps), default=0)
+    last = line.size - reach
+    found, pair = np.empty(line.size, np.float32), np.empty(_BLOCK, np.float32)
+    found[:reach] = found[last:] = 0
+    for start in range(reach, last, _BLOCK):
+        stop = min(start + _BLOCK, last)
+        part, both = found[start:stop], pair[: stop - start]
+        np.multiply(line[start:stop], np.float32(taps.middle), out=part)
+        for step, weight in steps:
+            np.add(line[start - step : stop - step], line[start + step : stop + step], out=both)
+            np.multiply(both, weight, out=both)
+            np.add(part, both, out=part)
+    return found

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from swath.judge.corruptions.view import View
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 LEVELS = 255.0
 
 
-def compression_artifacts(view: View, quality: float) -> Tensor:
+def compression_artifacts(view: View, quality: float) -> None:
     """``x + (decode(encode(q)) - q)`` with q the image in 8 bits: only the error of the coding is added.
 
     Rounding to 8 bits itself changes nothing, so 16-bit bands keep their depth. Three bands of colour are coded as one
@@ -30,13 +25,14 @@ def compression_artifacts(view: View, quality: float) -> Tensor:
     whole = view.whole
     colour = len(view.bands) == 3 and all(band.kind == "colour" for band in view.bands)
     for image, seen in zip(values.reshape(-1, *values.shape[2:]), valid.reshape(-1, *values.shape[2:]), strict=True):
-        stored = np.rint(np.clip(_filled(image, seen) if not whole else image, 0, 1) * LEVELS).astype(np.uint8)
-        if colour:
-            coded = _coded(np.ascontiguousarray(stored.transpose(1, 2, 0)), int(quality)).transpose(2, 0, 1)
-        else:
-            coded = np.stack([_coded(band, int(quality)) for band in stored])
-        image += (coded.astype(np.float32) - stored) / np.float32(LEVELS)
-    return torch.from_numpy(values)
+        scaled = np.multiply(image if whole else _filled(image, seen), np.float32(LEVELS))
+        np.rint(np.clip(scaled, np.float32(0), np.float32(LEVELS), out=scaled), out=scaled)
+        stored = scaled.astype(np.uint8)
+        coded = _coded(stored, int(quality)) if colour else [_coded(band[None], int(quality))[0] for band in stored]
+        for band, before, after in zip(image, scaled, coded, strict=True):
+            np.subtract(after, before, out=before)
+            np.multiply(before, np.float32(1 / LEVELS), out=before)
+            np.add(band, before, out=band)
 
 
 def _filled(image: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -45,8 +41,10 @@ def _filled(image: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.f
     return np.where(seen, image, mean.astype(np.float32))
 
 
-def _coded(stored: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+def _coded(stored: NDArray[np.uint8], quality: int) -> list[NDArray[np.uint8]]:
+    """One or three bands after coding."""
+    bands = [Image.fromarray(band) for band in stored]
     with io.BytesIO() as memory:
-        Image.fromarray(stored).save(memory, format="JPEG", quality=quality)
+        (Image.merge("RGB", bands) if len(bands) == 3 else bands[0]).save(memory, format="JPEG", quality=quality)
         with Image.open(memory) as image:
-            return np.asarray(image)
+            return [np.asarray(band) for band in image.split()]

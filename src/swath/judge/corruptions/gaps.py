@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from swath.judge.corruptions.view import View
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _BLOCKS = 10
 _THICKEST = 40
 
 
-def lost(view: View, share: float) -> Tensor:
+def lost(view: View, share: float) -> NDArray[np.bool_]:
     """Bool ``(B, T, 1, H, W)``: True where all bands of a pixel are lost.
 
     Per sample and date either lines across the frame fail (rows: scan lines; columns: detectors of a push-broom), each
@@ -29,14 +23,12 @@ def lost(view: View, share: float) -> Tensor:
     for place, stream in enumerate(view.streams()):
         for date in range(dates):
             found[place, date, 0] = _failed(stream, height, width, share)
-    return torch.from_numpy(found)
+    return found
 
 
-def gaps(view: View, mask: Tensor) -> Tensor:
-    """Values on the unit scale, 0 where lost."""
-    values = view.values.numpy()
-    np.copyto(values, np.float32(0), where=mask.numpy())
-    return torch.from_numpy(values)
+def gaps(view: View, mask: NDArray[np.bool_]) -> None:
+    """Values become 0 on the unit scale where they are lost."""
+    np.copyto(view.values.numpy(), np.float32(0), where=mask)
 
 
 def _failed(stream: np.random.Generator, height: int, width: int, share: float) -> NDArray[np.bool_]:

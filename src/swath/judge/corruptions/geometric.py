@@ -6,14 +6,15 @@ the class with the largest bilinear share, which is the nearest pixel's except w
 this way a label always is what a perfect reader of the moved image would say. Where a label is unknown or outside the
 frame among those mixed, it is ignored.
 
-Source coordinates are rounded to 1/1024 pixel. Weights are then exact in float32, and so are sums of them: image and
-label agree to the last pixel, ties included, and quarter turns move pixels without mixing any.
+Source coordinates are sums of a number a column and a number a row, both rounded to 1/1024 pixel. Weights are then
+exact in float32, and so are sums of them: image and label agree to the last pixel, ties included, and quarter turns
+move pixels without mixing any.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -22,12 +23,14 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from swath import rng
+from swath.judge.corruptions.parts import for_each_part
 from swath.types import IGNORE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Floats = NDArray[np.float64]
+Parts = tuple[NDArray[np.float32], NDArray[np.float32]]
 _STEP = 1024.0
 
 
@@ -55,21 +58,33 @@ class Placement:
 
     def sources(self, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         """Where each output pixel comes from: x and y of pixel centres, float32 ``(B, H, W)``, and whether inside."""
+        columns, rows = self.parts(size)
+        across, down = (torch.from_numpy(columns[axis][:, None, :] + rows[axis][:, :, None]) for axis in (0, 1))
+        inside = (across >= -0.5) & (across < size[1] - 0.5)
+        inside &= down >= -0.5
+        inside &= down < size[0] - 0.5
+        return across, down, inside
+
+    def parts(self, size: tuple[int, int]) -> tuple[Parts, Parts]:
+        """Sources as sums of a number a column and a number a row, each x and y, float32 ``(B, W)`` and ``(B, H)``.
+
+        Both are whole multiples of 1/1024 pixel, so their sum is exact up to 16,384 pixels a side.
+        """
         matrices = self.matrices(size)
         inverse = np.linalg.inv(matrices[:, :, :2])
         height, width = size
         x = (np.arange(width) + 0.5) - matrices[:, 0, 2, None]
         y = (np.arange(height) + 0.5) - matrices[:, 1, 2, None]
-        found = []
-        for axis in (0, 1):
-            by_x, by_y = inverse[:, axis, 0, None, None], inverse[:, axis, 1, None, None]
-            place = by_x * x[:, None, :] + by_y * y[:, :, None] - 0.5
-            found.append(np.rint(place * _STEP) / _STEP)
-        inside = np.ones(found[0].shape, np.bool_)
-        for place, length in zip(found, (width, height), strict=True):
-            inside &= (place >= -0.5) & (place < length - 0.5)
-        across, down = (torch.from_numpy(place.astype(np.float32)) for place in found)
-        return across, down, torch.from_numpy(inside)
+        columns = [np.rint(inverse[:, axis, 0, None] * x * _STEP) / _STEP for axis in (0, 1)]
+        rows = [np.rint((inverse[:, axis, 1, None] * y - 0.5) * _STEP) / _STEP for axis in (0, 1)]
+        return (
+            (columns[0].astype(np.float32), columns[1].astype(np.float32)),
+            (rows[0].astype(np.float32), rows[1].astype(np.float32)),
+        )
+
+    def upright(self) -> bool:
+        """Whether all maps keep the directions of the axes; a corruption does so for all samples or for none."""
+        return bool((self.linear[:, [0, 1], [1, 0]] == 0).all())
 
     def whole_steps(self, size: tuple[int, int]) -> list[tuple[int, int]] | None:
         """Rows and columns to shift by, where every map is a shift by whole pixels of this raster; else None."""
@@ -124,30 +139,100 @@ def move_values(values: Tensor, valid: Tensor, moved: Placement, fill: Tensor) -
     steps = moved.whole_steps(size)
     if steps is not None:
         return _shifted(values, valid, steps, fill)
-    across, down, inside = moved.sources(size)
-    found = _bilinear(values, across, down)
-    inside = inside[:, None]
+    if moved.upright():
+        return _stretched(values, valid, moved, fill)
+    inside = moved.sources(size)[2][:, None]
     # Weights are exact, so the share of valid sources is exactly 1 where all of them are.
-    seen = inside if valid.numpy().all() else inside & (_bilinear(valid.float(), across, down) == 1)
-    moved_values, hidden = found.numpy(), ~seen.numpy()
-    np.copyto(moved_values, fill.expand(*values.shape[:2], 1, 1).numpy(), where=hidden)
-    return torch.from_numpy(moved_values), seen.expand(-1, valid.shape[1], -1, -1)
+    seen = inside if bool(valid.numpy().all()) else inside & (_bilinear(valid.float(), moved) == 1)
+    found = _bilinear(values, moved)
+    np.copyto(found.numpy(), fill.expand(*values.shape[:2], 1, 1).numpy(), where=~seen.numpy())
+    return found, seen.expand(-1, valid.shape[1], -1, -1)
 
 
 def _shifted(values: Tensor, valid: Tensor, steps: list[tuple[int, int]], fill: Tensor) -> tuple[Tensor, Tensor]:
     """``move_values`` for shifts by whole pixels: a copy."""
     height, width = values.shape[2:]
-    found = fill.expand(values.shape).numpy().copy()
-    seen = np.zeros(tuple(valid.shape), np.bool_)
-    given, usable = values.numpy(), valid.numpy()
+    found, seen = np.empty(tuple(values.shape), np.float32), np.zeros(tuple(valid.shape), np.bool_)
+    given, usable, low = values.numpy(), valid.numpy(), fill.expand(*values.shape[:2], 1, 1).numpy()
+    whole = bool(usable.all())
     for place, (down, across) in enumerate(steps):
-        rows, rows_from = slice(max(down, 0), height + min(down, 0)), slice(max(-down, 0), height - max(down, 0))
-        columns = slice(max(across, 0), width + min(across, 0))
-        columns_from = slice(max(-across, 0), width - max(across, 0))
-        mask = usable[place, :, rows_from, columns_from]
-        seen[place, :, rows, columns] = mask
-        np.copyto(found[place, :, rows, columns], given[place, :, rows_from, columns_from], where=mask)
+        rows, columns = (_overlap(step, length) for step, length in ((down, height), (across, width)))
+        mask = usable[place, :, rows[1], columns[1]]
+        seen[place, :, rows[0], columns[0]] = mask
+        _fill_around(found[place], rows[0], columns[0], low[place])
+        inner, source = found[place, :, rows[0], columns[0]], given[place, :, rows[1], columns[1]]
+        inner[...] = source if whole else np.where(mask, source, low[place])
     return torch.from_numpy(found), torch.from_numpy(seen)
+
+
+def _overlap(step: int, length: int) -> tuple[slice, slice]:
+    """Where pixels of a line go when it is shifted by ``step``, and where they come from."""
+    step = max(min(step, length), -length)
+    return slice(max(step, 0), length + min(step, 0)), slice(max(-step, 0), length - max(step, 0))
+
+
+def _fill_around(image: NDArray[np.float32], rows: slice, columns: slice, low: NDArray[np.float32]) -> None:
+    """Fill an image ``(N, H, W)`` outside a window."""
+    image[:, : rows.start] = low
+    image[:, rows.stop :] = low
+    image[:, rows, : columns.start] = low
+    image[:, rows, columns.stop :] = low
+
+
+def _stretched(values: Tensor, valid: Tensor, moved: Placement, fill: Tensor) -> tuple[Tensor, Tensor]:
+    """``move_values`` for maps that keep the axes: first rows are mixed, then columns, and only those inside."""
+    count, channels, height, width = values.shape
+    columns, rows = moved.parts((height, width))
+    found = np.empty((count, channels, height, width), np.float32)
+    seen = np.zeros((count, valid.shape[1], height, width), np.bool_)
+    given, usable, low = values.numpy(), valid.numpy(), fill.expand(count, channels, 1, 1).numpy()
+    whole = bool(usable.all())
+
+    def work(samples: slice) -> None:
+        for place in range(samples.start, samples.stop):
+            down = _line(rows[1][place] + columns[1][place, 0], height)
+            across = _line(columns[0][place] + rows[0][place, 0], width)
+            _fill_around(found[place], down.inside, across.inside, low[place])
+            inner = found[place, :, down.inside, across.inside]
+            inner[...] = _mixed(given[place], down, across)
+            mask = seen[place, :, down.inside, across.inside]
+            mask[...] = True if whole else _mixed(usable[place].astype(np.float32), down, across) == 1
+            if not whole:
+                np.copyto(inner, low[place], where=~mask)
+
+    for_each_part(work, count, channels * height * width)
+    return torch.from_numpy(found), torch.from_numpy(seen)
+
+
+class _Line(NamedTuple):
+    """Which output pixels of a line lie inside, the two pixels that each mixes, and the share of the second."""
+
+    inside: slice
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+    share: NDArray[np.float32]
+
+
+def _line(sources: NDArray[np.float32], length: int) -> _Line:
+    """From where each pixel of a line comes; sources rise or fall steadily, so what is inside is one piece."""
+    within = np.flatnonzero((sources >= -0.5) & (sources < length - 0.5))
+    inside = slice(int(within[0]), int(within[-1]) + 1) if within.size else slice(0, 0)
+    first = np.floor(sources[inside])
+    share = (sources[inside] - first).astype(np.float32)
+    lower, upper = (np.clip(first + step, 0, length - 1).astype(np.intp) for step in (0, 1))
+    return _Line(inside, lower, upper, share)
+
+
+def _mixed(images: NDArray[np.float32], down: _Line, across: _Line) -> NDArray[np.float32]:
+    """Bilinear mixture of images ``(N, H, W)``; shares are multiples of 1/1024, so weights are exact."""
+    low = down.share[:, None]
+    rows, other = (np.take(images, place, axis=1) for place in (down.first, down.second))
+    rows *= 1 - low
+    rows += np.multiply(other, low, out=other)
+    found, other = (np.take(rows, place, axis=2) for place in (across.first, across.second))
+    found *= 1 - across.share
+    found += np.multiply(other, across.share, out=other)
+    return found
 
 
 def move_labels(labels: Tensor, valid: Tensor, moved: Placement) -> tuple[Tensor, Tensor]:
@@ -187,11 +272,17 @@ def _four(labels: Tensor, across: Tensor, down: Tensor) -> tuple[Tensor, Tensor]
     return torch.stack(sources), torch.stack(weights)
 
 
-def _bilinear(values: Tensor, across: Tensor, down: Tensor) -> Tensor:
+def _bilinear(values: Tensor, moved: Placement) -> Tensor:
     """``grid_sample`` in a frame whose sides are powers of two, where its normalised coordinates are exact."""
     height, width = values.shape[2:]
     tall, wide = (1 << max(length - 1, 0).bit_length() for length in (height, width))
+    columns, rows = moved.parts((height, width))
     if (tall, wide) != (height, width):
         values = functional.pad(values, (0, wide - width, 0, tall - height), mode="replicate")
-    grid = torch.stack([(2 * across + 1) / wide - 1, (2 * down + 1) / tall - 1], dim=-1)
-    return functional.grid_sample(values, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    grid = np.empty((len(values), height, width, 2), np.float32)
+    for axis, side in enumerate((wide, tall)):
+        # (2 x + 1) / side - 1, taken apart like x itself.
+        across, down = (2 * columns[axis] + 1) / np.float32(side) - 1, 2 * rows[axis] / np.float32(side)
+        np.add(across[:, None, :], down[:, :, None], out=grid[..., axis])
+    sampled = torch.from_numpy(grid)
+    return functional.grid_sample(values, sampled, mode="bilinear", padding_mode="border", align_corners=False)

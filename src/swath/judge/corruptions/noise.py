@@ -12,29 +12,37 @@ from swath.judge.corruptions.view import EXPONENTIAL, NORMAL, View, words
 if TYPE_CHECKING:
     from torch import Tensor
 
+_PIECE = 1 << 15
+"""Numbers drawn at a time: their 64-bit positions in a table are 256 kB."""
 
-def gaussian_noise(view: View, deviation: float) -> Tensor:
+
+def gaussian_noise(view: View, deviation: float) -> None:
     """``x + N(0, deviation^2)``, independent per pixel, band and date; a signal of 1 has the ratio 1 / deviation."""
-    noise = np.empty((len(view.ids), int(np.prod(view.shape[1:]))), np.float32)
-    table = NORMAL * np.float32(deviation)
-    for row, stream in zip(noise, view.streams(), strict=True):
-        np.take(table, words(stream, row.size), out=row, mode="clip")  # 'raise' would copy once more
-    values = view.values.numpy()
-    return torch.from_numpy(np.add(values, noise.reshape(view.shape), out=values))
+    rows = view.values.numpy().reshape(len(view.ids), -1)
+    table, noise = NORMAL * np.float32(deviation), np.empty(_PIECE, np.float32)
+    for row, stream in zip(rows, view.streams(), strict=True):
+        drawn = words(stream, row.size)
+        for start in range(0, row.size, _PIECE):
+            part = row[start : start + _PIECE]
+            found = noise[: part.size]
+            np.take(table, drawn[start : start + _PIECE], out=found, mode="clip")  # 'raise' would copy once more
+            np.add(part, found, out=part)
 
 
-def salt_and_pepper_noise(view: View, share: float) -> Tensor:
+def salt_and_pepper_noise(view: View, share: float) -> None:
     """A share of the pixels becomes 0 or 1 in all bands at once, half of them each."""
-    count, dates, _, height, width = view.shape
-    size = dates * height * width
-    drawn = np.empty((count, size), np.uint16)
-    for row, stream in zip(drawn, view.streams(), strict=True):
-        row[:] = words(stream, size)
-    field = drawn.reshape(count, dates, 1, height, width)
-    values = view.values.numpy()
-    # A threshold on one field: what is hit at one severity stays hit at the next. Its last bit is as good as a coin.
-    np.copyto(values, (field & 1).astype(np.float32), where=field < share * 65_536)
-    return torch.from_numpy(values)
+    _, dates, bands, height, width = view.shape
+    size = height * width
+    below = np.uint16(np.ceil(share * 65_536))
+    rows = view.values.numpy().reshape(len(view.ids), dates, bands, size)
+    for row, stream in zip(rows, view.streams(), strict=True):
+        drawn = words(stream, dates * size).reshape(dates, size)
+        for date, field in enumerate(drawn):
+            # A threshold on one field: what is hit at one severity stays hit at the next. Its last bit is a coin.
+            places = np.flatnonzero(field < below)
+            coins = (field[places] & 1).astype(np.float32)
+            for band in row[date]:
+                band[places] = coins
 
 
 def speckle(view: View, physical: Tensor, looks: int) -> Tensor:

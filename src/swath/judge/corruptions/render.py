@@ -10,14 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from swath.cubes.legend import default_colour
-from swath.files import write_whole
 from swath.judge.corruptions.severities import APPEARANCE, NAMES
 from swath.judge.corruptions.sweep import scores_of
+from swath.judge.pictures import save_figure
 from swath.metrics import CorruptionScores
 from swath.types import ResultRow
 from swath.types.result import FRACTIONS
 
-DPI = 110
 _STYLES = ("-", "--", ":", "-.")
 
 
@@ -38,7 +37,7 @@ def corruption_grid(rows: Sequence[ResultRow], metric: str) -> str:
         "|---|" + "---:|" * len(heads),
         f"| clean | {' | '.join([''] * len(steps))} | {_shown(scores.clean, factor)} | |",
     ]
-    for name in _ordered(scores):
+    for name in in_order(scores):
         values = [*(scores.scores[name, step] for step in steps), scores.mean(name), scores.drop(name)]
         lines.append(f"| {name} | " + " | ".join(_shown(value, factor) for value in values) + " |")
     overall = scores.compute()
@@ -55,8 +54,8 @@ def degradation_curves(rows: Sequence[ResultRow], metric: str, path: Path | str,
     """
     scores = scores_of(rows, metric)
     groups = [
-        [name for name in _ordered(scores) if name in APPEARANCE],
-        [name for name in _ordered(scores) if name not in APPEARANCE],
+        [name for name in in_order(scores) if name in APPEARANCE],
+        [name for name in in_order(scores) if name not in APPEARANCE],
     ]
     drawn = [group for group in groups if group]
     figure = Figure(figsize=(1.5 + 4.8 * len(drawn), 4.6), layout="constrained")
@@ -74,15 +73,11 @@ def degradation_curves(rows: Sequence[ResultRow], metric: str, path: Path | str,
         axes.legend(frameon=False, fontsize=8)
     panels[0].set_ylabel(metric)
     figure.suptitle(title)
-    kind = Path(path).suffix.lstrip(".") or "png"
-    metadata = {"Software": None} if kind == "png" else None
-    return write_whole(
-        Path(path),
-        lambda part: figure.savefig(part, dpi=DPI, format=kind, metadata=metadata, facecolor="white"),
-    )
+    return save_figure(figure, Path(path))
 
 
-def _ordered(scores: CorruptionScores) -> list[str]:
+def in_order(scores: CorruptionScores) -> list[str]:
+    """The corruptions of a sweep in the order of ``NAMES``, unknown ones last."""
     return sorted(scores.corruptions, key=lambda name: NAMES.index(name) if name in NAMES else len(NAMES))
 
 

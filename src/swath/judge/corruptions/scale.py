@@ -94,21 +94,30 @@ class Scale:
             ends.append(torch.where(known > 0, picked, default).view(count, 1, bands, 1, 1))
         return _finished(ends[0], ends[1], modality.bands)
 
-    def to_unit(self, values: Tensor) -> Tensor:
-        """Physical values ``(B, T, C, H, W)`` to the unit scale; always a new tensor."""
-        if bool((self.low == 0).all() and (self.high == 1).all()):
-            return torch.from_numpy(values.numpy().copy())
-        low, width = self.low.numpy(), (self.high - self.low).numpy()
-        unit = values.numpy() - low
-        return torch.from_numpy(np.divide(unit, width, out=unit))
+    def to_unit(self, values: Tensor, out: Tensor) -> None:
+        """Physical values ``(B, T, C, H, W)`` to the unit scale, written to ``out``."""
+        unit = out.numpy()
+        if self._plain:
+            np.copyto(unit, values.numpy())
+            return
+        np.subtract(values.numpy(), self.low.numpy(), out=unit)
+        np.divide(unit, (self.high - self.low).numpy(), out=unit)
 
-    def to_physical(self, unit: Tensor) -> Tensor:
+    def to_physical(self, unit: Tensor) -> None:
         """The way back, in place."""
-        if bool((self.low == 0).all() and (self.high == 1).all()):
-            return unit
+        if self._plain:
+            return
         values = unit.numpy()
         np.multiply(values, (self.high - self.low).numpy(), out=values)
-        return torch.from_numpy(np.add(values, self.low.numpy(), out=values))
+        np.add(values, self.low.numpy(), out=values)
+
+    @property
+    def _plain(self) -> bool:
+        return bool((self.low == 0).all() and (self.high == 1).all())
+
+    def of(self, samples: slice) -> Scale:
+        """The scale of some samples."""
+        return self if len(self.low) == 1 else Scale(self.low[samples], self.high[samples])
 
     def select(self, bands: Sequence[int]) -> Scale:
         """The scale of some bands."""
@@ -139,13 +148,13 @@ def scale_for(modality: Modality, given: Scale | None, name: str) -> Scale:
     return given
 
 
-def clip_to_possible(values: Tensor, bands: BandSet) -> Tensor:
+def clip_to_possible(values: Tensor, bands: BandSet) -> None:
     """Clip each band of ``(B, T, C, H, W)`` in place to what its kind can be; no limit where the kind has none."""
-    ranges = [possible_range(band.kind, band.unit) or (-torch.inf, torch.inf) for band in bands]
+    ranges = [possible_range(band.kind, band.unit) or (-np.inf, np.inf) for band in bands]
+    low, high = (np.array([ends[side] for ends in ranges], np.float32).reshape(-1, 1, 1) for side in (0, 1))
+    if np.isinf(low).all() and np.isinf(high).all():
+        return
     if len(set(ranges)) == 1:
-        if np.isfinite(ranges[0]).all():
-            array = values.numpy()
-            np.clip(array, np.float32(ranges[0][0]), np.float32(ranges[0][1]), out=array)
-        return values
-    low, high = (torch.tensor([ends[side] for ends in ranges]).view(1, 1, -1, 1, 1) for side in (0, 1))
-    return values.clamp_(low, high)
+        low, high = low[0, 0, 0], high[0, 0, 0]
+    array = values.numpy()
+    np.clip(array, low, high, out=array)

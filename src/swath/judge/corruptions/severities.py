@@ -1,8 +1,10 @@
-"""Names and strengths of the corruptions: the severity set ``swath-1``.
+"""Names and strengths of the corruptions: the severity set ``swath-2``.
 
 Twelve corruptions of five severities in the spirit of ImageNet-C (Hendrycks and Dietterich 2019, ICLR) and with the
 names of REOBench. REOBench published corrupted images and not the numbers behind them, so these numbers are swath's
-own; results name them as ``severity_set``. A change of any number makes a new set.
+own; results name them as ``severity_set``. A change of any number makes a new set, and so does a change of the
+operations behind them that an image can show: ``swath-2`` has the strengths of ``swath-1`` and differs from it in the
+last digits (blur, haze, compression) and by up to 1/1024 pixel in where turned and scaled images take their pixels.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from swath.errors import ConfigError, nearest
 from swath.metrics.corruption import SEVERITIES
 from swath.sources.published.reobench import FOLDERS
 
-SEVERITY_SET = "swath-1"
+SEVERITY_SET = "swath-2"
 APPEARANCE = (
     "gaussian_noise",
     "salt_and_pepper_noise",

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from swath.errors import ConfigError, InputError
-from swath.judge.corruptions.apply import affected, corrupt
+from swath.judge.corruptions.apply import corrupt
+from swath.judge.corruptions.look import affected
 from swath.judge.corruptions.scale import Scale
 from swath.judge.corruptions.severities import GEOMETRIC, SEVERITY_SET, check_severity, chosen
 from swath.judge.score import score

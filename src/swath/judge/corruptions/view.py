@@ -1,4 +1,7 @@
-"""What a corruption of appearance sees: one modality on the unit scale, and the random streams of its samples."""
+"""What a corruption of appearance sees: one modality on the unit scale, and the random streams of its samples.
+
+A corruption writes its result into ``View.values``.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,6 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from swath import rng
-from swath.errors import InputError
 from swath.sensors import BandSet
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ class View:
     """One modality on the unit scale.
 
     Args:
-        values: float32 ``(B, T, C, H, W)``, 0 to 1 is the range of the band; a corruption may write into it.
+        values: float32 ``(B, T, C, H, W)``, 0 to 1 is the range of the band; the result is written here.
         valid: bool, broadcastable to ``values``.
         bands: C bands.
         ids: B names.
@@ -73,7 +75,8 @@ class View:
 
 def words(stream: np.random.Generator, count: int) -> NDArray[np.uint16]:
     """Uniform 16-bit numbers, four from each raw number of the stream."""
-    raw = np.asarray(stream.bit_generator.random_raw(-(-count // 4)))
+    # The same numbers as random_raw gives, drawn without holding the interpreter lock.
+    raw = stream.integers(0, 2**64 - 1, -(-count // 4), np.uint64, endpoint=True)
     return raw.astype("<u8", copy=False).view("<u2")[:count]
 
 
@@ -87,12 +90,3 @@ NORMAL = _normal_table()
 times faster than drawing normal numbers, and no image can tell."""
 EXPONENTIAL = np.asarray(-np.log1p(-(np.arange(_STEPS) + 0.5) / _STEPS), np.float32)
 """The same for the exponential distribution with mean 1."""
-
-
-def radar_is_blind(corruption: str, modality: str) -> InputError:
-    """The error for weather in front of a radar."""
-    return InputError(
-        f"'{corruption}' was asked for '{modality}', which is radar backscatter",
-        expected="optical or thermal bands: radar sees through clouds and haze",
-        remedy="choose other corruptions for this input, or name the optical inputs in 'modalities'",
-    )

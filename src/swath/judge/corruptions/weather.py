@@ -8,7 +8,6 @@ band, so it follows what is bright in these images and is no radiative transfer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +33,7 @@ _MARGIN = 0.08
 _SOFT = 0.5
 
 
-def clouds(view: View, cover: float) -> Tensor:
+def clouds(view: View, cover: float) -> None:
     """``x (1 - 0.35 s) (1 - a) + brightness a``: opacity a, and s the opacity of the cloud whose shadow falls here.
 
     The opacity is a smooth step of fractal value noise, placed so that a > 0.5 in the share ``cover`` of the frame. The
@@ -52,20 +51,27 @@ def clouds(view: View, cover: float) -> Tensor:
     shadow = _smooth_step((_windows(field, shifts, margin, (height, width)) - middle) / soft + 0.5)[:, :, None]
     bright = torch.from_numpy(np.interp(view.wavelengths_um().numpy(), CLOUD_UM, CLOUD_UNIT).astype(np.float32))
     ground = view.values.mul_(1 - SHADOW * shadow)
-    return ground.add_((bright - ground).mul_(opacity))
+    ground.add_((bright - ground).mul_(opacity))
 
 
-def haze(view: View, transmission: float) -> Tensor:
-    """``x t_b + 0.9 (1 - t_b)``, the optical depth with a slow ramp of +- 30 % across the frame."""
+def haze(view: View, transmission: float) -> None:
+    """``x t_b + 0.9 (1 - t_b)``, the optical depth with a slow ramp of +- 30 % across the frame.
+
+    The ramp is a sum over x and y, so that the transmission is a product of one factor a column and one a row.
+    """
     count, dates, _, height, width = view.shape
     angles = np.array([stream.uniform(0, 2 * np.pi, dates) for stream in view.streams(shared=True)])
-    angle = torch.from_numpy(angles.astype(np.float32)).view(count, dates, 1, 1, 1)
-    y = (torch.arange(height, dtype=torch.float32) + 0.5).div_(height).mul_(2).sub_(1).view(-1, 1)
-    x = (torch.arange(width, dtype=torch.float32) + 0.5).div_(width).mul_(2).sub_(1).view(1, -1)
-    across = (angle.cos() * x + angle.sin() * y) / (angle.cos().abs() + angle.sin().abs())
-    depth = -float(np.log(transmission)) * (VISIBLE_UM / view.wavelengths_um()) ** ANGSTROM
-    clear = torch.exp(-depth * (1 + RAMP * across))
-    return view.values.sub_(AIRLIGHT).mul_(clear).add_(AIRLIGHT)
+    angles = angles.reshape(count, dates, 1, 1)
+    reach = np.abs(np.cos(angles)) + np.abs(np.sin(angles))
+    depth = -np.log(transmission) * (VISIBLE_UM / view.wavelengths_um().double().numpy()[:, :, 0]) ** ANGSTROM
+    x, y = ((np.arange(length) + 0.5) / length * 2 - 1 for length in (width, height))
+    columns = np.exp(-depth * (1 + RAMP * np.cos(angles) / reach * x)).astype(np.float32)
+    rows = np.exp(-depth * RAMP * np.sin(angles) / reach * y).astype(np.float32)
+    values = view.values.numpy()
+    np.subtract(values, np.float32(AIRLIGHT), out=values)
+    np.multiply(values, columns[..., None, :], out=values)
+    np.multiply(values, rows[..., :, None], out=values)
+    np.add(values, np.float32(AIRLIGHT), out=values)
 
 
 def _fractal(view: View, side: int, margin: int) -> tuple[Tensor, Tensor]:
@@ -73,7 +79,7 @@ def _fractal(view: View, side: int, margin: int) -> tuple[Tensor, Tensor]:
     count, dates = view.shape[:2]
     lattices = [np.empty((count, dates, cells + 1, cells + 1), np.float32) for cells in _OCTAVES]
     shifts = np.empty((count, dates, 2))
-    for place, stream in enumerate(_each(view)):
+    for place, stream in enumerate(view.streams(shared=True)):
         angle = stream.uniform(0, 2 * np.pi, dates)
         shifts[place] = np.stack([np.sin(angle), np.cos(angle)], axis=1)
         for lattice in lattices:
@@ -83,10 +89,6 @@ def _fractal(view: View, side: int, margin: int) -> tuple[Tensor, Tensor]:
         finer = functional.interpolate(torch.from_numpy(lattice), (side, side), mode="bicubic", align_corners=True)
         field.add_(finer, alpha=0.5**octave)
     return field, torch.from_numpy(np.rint(shifts * margin)).long()
-
-
-def _each(view: View) -> Iterator[np.random.Generator]:
-    return view.streams(shared=True)
 
 
 def _windows(field: Tensor, shifts: Tensor, margin: int, size: tuple[int, int]) -> Tensor:
