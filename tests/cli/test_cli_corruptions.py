@@ -26,6 +26,9 @@ def test_evaluate_under_corruptions(swath: Run, scene: Path, polygons: Path, tmp
     code, out, err = swath(*judged, "--corruptions", "haze,scale_image", "--severities", "1,5")
     assert code == 0, err
     assert "| haze |" in out and "| scale |" in out and "severity 5" in out
+    page = (tmp_path / "rows.html").read_text()
+    assert f"page: {tmp_path / 'rows.html'}" in out and page.count("<img") == 3  # curves and two examples
+    assert "--corruptions haze,scale_image --severities 1,5 --seed 0" in page
     table = ResultTable.load(tmp_path / "rows.parquet")
     cells = {(row.corruption, row.severity) for row in table}
     assert cells == {(None, None), ("haze", 1), ("haze", 5), ("scale", 1), ("scale", 5)}
@@ -36,12 +39,22 @@ def test_evaluate_under_corruptions(swath: Run, scene: Path, polygons: Path, tmp
     code, _, err = swath(*judged, "--corruptions", "haze,gaps", "--severities", "1")
     assert code == 0, err
     assert len(ResultTable.load(tmp_path / "rows.parquet")) == len(table) * 6 // 5
+    # A split that was edited after it was written is no split.
+    hashes = tmp_path / "chips" / "split.hash"
+    hashes.write_text("0" * len(hashes.read_text().strip()) + "\n")
+    for words in ((), ("--corruptions", "haze")):
+        code, _, err = swath(*judged, *words)
+        assert code != 0
+        assert "has the hash" in " ".join(err.split())
 
 
 def test_bad_corruptions(swath: Run, tmp_path: Path) -> None:
     for words, expected in (
         (("--corruptions", "fog"), "no corruption 'fog'"),
         (("--corruptions", "haze", "--severities", "0"), "severity = 0"),
+        (("--corruptions", "haze", "--severities", "1,6"), "severity = 6"),
+        (("--html", "page.html"), "--html page.html without --corruptions"),
+        (("--corruptions", "haze", "--html", "page.pdf"), "has the suffix '.pdf'"),
         (("--corruptions", "haze", "--severities", "1,six"), "whole numbers from 1 to 5"),
         (("--corruptions", "haze", "--metric", "iou"), "--metric iou"),
     ):

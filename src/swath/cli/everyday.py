@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -98,15 +97,22 @@ def evaluate(
     severities: Annotated[str, typer.Option(help="Severities of the corruptions, 1 to 5.")] = "1,2,3,4,5",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the corruptions.")] = 0,
     metric: Annotated[str, typer.Option(help="Metric of the grid of corruptions.")] = "miou",
+    html: Annotated[
+        Path | None, typer.Option(help="Page of the corruptions with pictures; default: beside --out.")
+    ] = None,
 ) -> None:
     """Score a model on a chip set, with intervals over chips; with --corruptions also on worse images."""
     from swath import verbs
+    from swath.cli import evaluate as pages
     from swath.cli import show
 
     if out is not None:
         check_suffix(out, (".parquet", ""))
+    if html is not None:
+        check_suffix(html, (".html",))
+        pages.need_corruptions(html, corruptions)
     if corruptions is not None:
-        _evaluate_corrupted(model, chips, (split, data.value), (corruptions, severities, seed, metric), out)
+        _evaluate_corrupted(model, chips, (split, data.value), (corruptions, severities, seed, metric), (out, html))
         return
     score = verbs.score(model, chips, split=split, data_kind=data.value)
     rows = [(row.metric, row.class_name or "all", row.value, row.ci_low, row.ci_high) for row in score.rows]
@@ -125,14 +131,16 @@ def _evaluate_corrupted(
     chips: Path,
     source: tuple[str, Literal["real", "hybrid", "simulated", "fixture"]],
     sweep: tuple[str, str, int, str],
-    out: Path | None,
+    files: tuple[Path | None, Path | None],
 ) -> None:
-    """Score clean and under corruptions; ``sweep`` is names, severities, seed and metric as they were typed."""
+    """Score clean and under corruptions; ``sweep`` is names, severities, seed and metric, ``files`` table and page."""
     from swath import verbs
+    from swath.cli import evaluate as pages
     from swath.cli import show
     from swath.errors import ConfigError
 
     names, severities, seed, metric = sweep
+    out, html = files[0], pages.page_beside(files[1], files[0])
     try:
         steps = [int(part) for part in severities.split(",")]
     except ValueError as error:
@@ -153,6 +161,9 @@ def _evaluate_corrupted(
     show.say(corruption_grid(rows, metric))
     if out is not None:
         show.say(f"rows: {out}")
+    if html is not None:
+        swept = pages.Swept(model, chips, source[0], names, severities, seed, metric)
+        show.say(f"page: {pages.write_page(html, rows, swept)}")
 
 
 def serve(
@@ -199,12 +210,15 @@ def claims(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     folder: Annotated[Path | None, typer.Option(help="Folder of the registrations; default: the project's.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the ledger as one HTML page.")] = None,
-    rerun: Annotated[str | None, typer.Option(help="Measure one seed of this system again and compare.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Which stored seed to measure again.")] = None,
+    rerun: Annotated[str | None, typer.Option(help="Measure one seed of this system and compare.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="A stored seed is compared by value, a new one by verdict.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="New folder of the rerun; default: none.")] = None,
 ) -> None:
     """The ledger: every registered claim and what the evidence says."""
     from swath import judge
+    from swath.cli import claims as pages
     from swath.cli import show
     from swath.errors import ConfigError
 
@@ -217,7 +231,7 @@ def claims(
     if html is not None:
         check_suffix(html, (".html",))
     if rerun is not None and seed is not None:
-        _rerun(rerun, seed, folder, out, json)
+        pages.measure_again(rerun, seed, folder, out, json)
     elif json:
         show.as_json(judge.claims_table(folder))
     elif html is None:
@@ -228,43 +242,6 @@ def claims(
         judge.write_ledger_page(html, folder)
         if not json:
             show.say(f"page: {html}")
-
-
-def _rerun(slug: str, seed: int, folder: Path | None, out: Path | None, json: bool) -> None:
-    """Measure one seed of a system again, print every value beside the stored one, and leave with an honest code."""
-    import dataclasses
-
-    from swath import judge, systems
-    from swath.cli import show
-    from swath.errors import ClaimError
-
-    registration = judge.registration_of(judge.registrations_in(folder), slug)
-    module = systems.load(slug)
-    found = judge.rerun(registration, seed, lambda place, number: module.run(module.Config(), place, number), out)
-    columns = ("contender", "metric", "place", "value", "stored", "difference", "agrees")
-    rows = [{name: _finite(getattr(each, name)) for name in columns} for each in found.differences]
-    record = found.record
-    if json:
-        show.as_json({**dataclasses.asdict(record), "rows": rows})
-    else:
-        shown = [[f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row.values()] for row in rows]
-        show.table(f"{slug}, seed {seed}", columns, shown)
-        data = "" if record.same_data else "; the data have another hash than those of the evidence"
-        show.say(
-            f"{record.values - record.differing} of {record.values} values within {record.tolerance:g}, "
-            f"largest difference {record.largest_difference:.3g}{data}"
-        )
-    if record.differing:
-        raise ClaimError(
-            f"{record.differing} of {record.values} values of {slug}, seed {seed}, differ from the evidence",
-            expected=f"differences of at most {record.tolerance:g}",
-            remedy="find out what changed (code, data, versions); measure again and amend only with a reason",
-        )
-
-
-def _finite(cell: object) -> object:
-    """None in place of NaN, which JSON does not have."""
-    return None if isinstance(cell, float) and not math.isfinite(cell) else cell
 
 
 def split_names(text: str | None) -> list[str] | None:
