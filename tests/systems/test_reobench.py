@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from swath import judge
-from swath.errors import ConfigError, ContractError, MissingError
+from swath.errors import ClaimError, ConfigError, ContractError, MissingError
 from swath.judge.corruptions import NAMES, SEVERITY_SET, corrupt
 from swath.nn import Normalise
 from swath.sources.published import rsscn7
@@ -22,7 +25,7 @@ from swath.systems.eo._reobench_judging import Judged, Sweeps, judge_one, run_sw
 from swath.systems.eo._reobench_land import Land
 from swath.systems.eo._reobench_networks import Encoder, MaskedAutoencoder, ResNet, VisionTransformer, patches
 from swath.systems.eo._reobench_textures import TextureForest, texture_features
-from swath.types import IGNORE, Batch, Prediction, ResultRow
+from swath.types import IGNORE, Batch, Prediction, Report, ResultRow
 
 CLAIMS = Path(__file__).parents[2] / "claims" / "reobench.toml"
 BASE = ResultRow("r", "reobench", seed=3)
@@ -336,3 +339,39 @@ def test_statistics_are_those_of_the_pictures() -> None:
     assert isinstance(normalise, Normalise)
     assert normalise.mean.numpy() == pytest.approx(pictures.values.mean(axis=(0, 2, 3)), abs=1e-5)
     assert normalise.std.numpy() == pytest.approx(pictures.values.std(axis=(0, 2, 3)), abs=1e-5)
+
+
+def test_evidence_goes_on_seed_by_seed_after_the_registration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*words: str) -> None:
+        who = ["-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", "-C", str(tmp_path / "clone"), *who, *words], check=True, capture_output=True)
+
+    measured: list[int] = []
+
+    def seed_rows(config: object, data: object, out: Path, seed: int) -> list[ResultRow]:
+        measured.append(seed)
+        if seed == 3 and measured.count(3) == 1:
+            raise KeyboardInterrupt
+        claims = judge.load_registration(CLAIMS)
+        keys = {(claim.metric, who) for claim in claims for who in (claim.contender, claim.baseline)}
+        return [ResultRow(f"r{seed}", "reobench", backbone=who, metric=m, value=0.5, seed=seed) for m, who in keys]
+
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    (tmp_path / "clone" / "claims").mkdir(parents=True)
+    shutil.copy(CLAIMS, tmp_path / "clone" / "claims")
+    git("init", "--quiet")
+    monkeypatch.chdir(tmp_path / "clone")
+    monkeypatch.setattr(reobench, "prepare", lambda config, out: SimpleNamespace(hash="d" * 12))
+    monkeypatch.setattr(reobench, "seed_rows", seed_rows)
+    monkeypatch.setattr(reobench, "_report", lambda *given: Report("reobench", reobench.TITLE, "real"))
+    with pytest.raises(ClaimError, match="commit it first"):
+        reobench.evidence(tmp_path / "out")
+    assert measured == []
+    git("add", "--all")
+    git("commit", "--quiet", "-m", "register")
+    with pytest.raises(KeyboardInterrupt):
+        reobench.evidence(tmp_path / "out")
+    reobench.evidence(tmp_path / "out")
+    assert measured == [0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9]
+    stored = judge.ResultTable.load(tmp_path / "clone" / "claims" / "evidence" / "reobench.parquet")
+    assert {row.seed for row in stored} == set(range(10))
