@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from PIL import Image
-from world_scenes import CLEAR
+from world_scenes import CLEAR, largest_flood
 
 from swath import cubes, rng
 from swath.sources.published import rstoolbox
@@ -39,7 +39,8 @@ INFRARED = {"sentinel2_l2a": ("B11", "B8A", "B04"), "hls_l30": ("B06", "B05", "B
 RADAR = ("VV", "VH")
 BRIGHT = {"natural": 0.25, "infrared": 0.45}
 YEAR = ("2023-01-10", "2023-03-16", "2023-05-10", "2023-07-04", "2023-09-07", "2023-11-11")
-FLOOD = ((-0.7589, 38.1058), ("2018-08-20", "2018-08-28", "2018-09-12"))
+SPAIN, AROUND = (-0.7589, 38.1058), (-10, 0, 16)
+"""Where the flood is shown, and days before and after the largest one from 2015 to 2023."""
 FIRE = ((-62.7965, -9.8765), ("2018-08-15", "2018-08-27", "2019-08-25"))
 CLEARING = ((-113.5518, 54.4753), ("2014-06-10", "2014-07-05", "2014-08-10", "2015-07-15"))
 MOST_BYTES = 380_000
@@ -158,7 +159,9 @@ def year(album: Album) -> None:
 
 def flood(album: Album) -> None:
     """Before, during and after: optical, radar, depth."""
-    lonlat, days = FLOOD
+    lonlat = SPAIN
+    peak = np.datetime64(largest_flood(album.world, lonlat, (500, 500)))
+    days = [str(peak + after) for after in AROUND]
     figure, axes = figure_of(3, 3, side=2.3, extra=0.6)
     for column, day in enumerate(days):
         optical = album.scene("sentinel2_l2a", day, lonlat, 500, INFRARED["sentinel2_l2a"])

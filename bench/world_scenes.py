@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from swath import cubes, rng
 from swath.sources.published import hls, rstoolbox, sen1floods11
 from swath.sources.published.common import one_cube
+from swath.sources.world.events.flood import highest_levels
+from swath.sources.world.frame import window_of
 from swath.sources.world.render import Conditions, observe
 from swath.sources.world.world import World
 
@@ -175,6 +177,13 @@ def _cut(layers: dict[str, Any], cube: Any, box: Any, rows: Any, columns: Any) -
     top, left = int(rows[0]) + down, int(columns[0]) + right
     bottom, end = int(rows[-1]) + down + 1, int(columns[-1]) + right + 1
     return {name: layer[top:bottom, left:end] for name, layer in layers.items()}
+
+
+def largest_flood(world: World, lonlat: tuple[float, float], shape: tuple[int, int]) -> str:
+    """The day from 2015 to 2023 on which the rivers of a simulated place stand highest."""
+    first = np.datetime64("2015-01-01")
+    window = window_of(world.box(*lonlat, shape))
+    return str(first + int(np.argmax(highest_levels(world.earth, window, first, np.datetime64("2023-12-31")))))
 
 
 def series(world: World, days: list[str], lonlat: tuple[float, float], size: int, folder: Path) -> dict[str, Any]:

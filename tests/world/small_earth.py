@@ -17,6 +17,7 @@ from swath.sources.world.truth import BARE, CROP, GRASS, TREE, WATER
 Layers = Mapping[str, NDArray[Any]]
 
 REST = ("climate_inland", "climate_lee", "climate_forest", "climate_bare", "climate_current")
+NO_FORESTS = {"climate_height": 110.0, "climate_evergreen": float("nan")}
 MIDDLE, SOUTH, EQUATOR, NORTH = Zone(32632), Zone(32756), Zone(32618), Zone(32635)
 PLACES = {
     # Shares of the climate groups, inland, lee, forest, bare, current; and a window of 10 m pixels.
@@ -31,7 +32,7 @@ PLACES = {
 
 def constant_surroundings(groups: tuple[float, ...], rest: list[float]) -> Callable[[Earth, Window], Layers]:
     known = {f"climate_{name}": share for name, share in zip(GROUPS, groups, strict=True)}
-    known |= dict(zip(REST, rest, strict=True)) | {"climate_height": 110.0}
+    known |= dict(zip(REST, rest, strict=True)) | NO_FORESTS
 
     def surroundings(earth: Earth, cell: Window) -> Layers:
         return {name: np.full(cell.shape, known[name]) for name in SURROUNDINGS}

@@ -193,3 +193,15 @@ def test_an_even_globe_has_no_seams_between_nodes() -> None:
     earth = even_earth()
     found = normals(read_surroundings(earth, nodes_around(CELL)), earth.climate)
     assert np.abs(np.diff(found.temperature, axis=1)).max() < 0.2
+
+
+def test_wet_days_follow_the_rain_of_the_month() -> None:
+    """Wet days grow with rain ** 0.45 (New et al. 2000), so a wet day of the dry season brings less."""
+    found = normals(places(-10.0, 0), Climate())
+    rain, wet = found.rain[:, 0], found.wet[:, 0]
+    inner = wet < 0.8
+    dry, rainy = int(rain.argmin()), int(np.where(inner, rain, 0.0).argmax())
+    assert rain[rainy] > 1.5 * rain[dry]
+    assert wet[rainy] / wet[dry] == pytest.approx((rain[rainy] / rain[dry]) ** 0.45, rel=1e-6)
+    assert rain[rainy] / wet[rainy] > rain[dry] / wet[dry]
+    assert np.isfinite(normals(places(-10.0, 0), Climate(wetness=0.0)).wet).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 
 import numpy as np
 import pytest
@@ -10,11 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from plain_base import COAST, plain_earth
+from scipy import ndimage
 from scipy.ndimage import uniform_filter
 
 from swath.sources.world import noise
 from swath.sources.world.earth.drainage import DRAINAGE, LAKE, NO_WATER, RIVER_STEP, SEA, STREAM
-from swath.sources.world.earth.hydrology import Courses, Flow, courses, depressions_kept, flow, nearest, river_width
+from swath.sources.world.earth.hydrology import (
+    Courses,
+    Flow,
+    courses,
+    depressions_kept,
+    flow,
+    nearest,
+    river_width,
+    sill,
+)
 from swath.sources.world.earth.relief import slope
 from swath.sources.world.frame import Window, Zone
 
@@ -234,3 +245,33 @@ def test_the_coast_and_its_rivers() -> None:
     coarse = Window(ZONE, cell.row // RIVER_STEP, cell.column // RIVER_STEP, 40, 40, RIVER_STEP)
     area, level = earth.read("river_area", coarse), earth.read("river_level", coarse)
     assert (area >= 0).all() and (level[area > 0] >= -1e-9).all() and area.max() > 1.0
+
+
+def highest_on_the_way(height: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """The lowest highest point of any way from a source, by a queue (Barnes et al. 2014)."""
+    out = np.full(height.shape, np.inf)
+    queue = [(float(height[row, column]), int(row), int(column)) for row, column in np.argwhere(sources)]
+    heapq.heapify(queue)
+    while queue:
+        level, row, column = heapq.heappop(queue)
+        if level >= out[row, column]:
+            continue
+        out[row, column] = level
+        for down, right in itertools.product((-1, 0, 1), repeat=2):
+            there = row + down, column + right
+            if 0 <= there[0] < height.shape[0] and 0 <= there[1] < height.shape[1]:
+                heapq.heappush(queue, (max(level, float(height[there])), *there))
+    return out
+
+
+def test_sills_are_the_lowest_highest_points_of_the_ways_there() -> None:
+    generator = np.random.default_rng(3)
+    height = np.abs(ndimage.gaussian_filter(generator.standard_normal((40, 50)), 1.5)) * 20.0
+    sources = generator.uniform(size=height.shape) < 0.005
+    exact, found = highest_on_the_way(height, sources), sill(height, sources, 4.0, 0.25)
+    reached = exact < 4.0
+    assert reached.any() and (~reached).any() and np.isinf(found[exact >= 4.0]).all()
+    assert (found[reached] <= exact[reached] + 1e-9).all() and (exact[reached] - found[reached] <= 0.25).all()
+    assert (found[reached] >= height[reached] - 1e-9).all()
+    assert np.isinf(sill(height, np.zeros(height.shape, bool), 4.0, 0.25)).all()
+    assert sill(np.zeros((1, 1)), np.ones((1, 1), bool), 1.0, 0.25).tolist() == [[0.0]]

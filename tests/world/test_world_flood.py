@@ -7,17 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import ndimage
-from scipy.stats import gamma
+from scipy.stats import gamma, truncnorm
 from small_earth import small_earth
 
 from swath.errors import InputError
 from swath.sources.world.earth.climate import Climate
 from swath.sources.world.earth.earth import Earth, Maker
+from swath.sources.world.earth.hydrology import sill
 from swath.sources.world.earth.state import state
+from swath.sources.world.earth.wetness import flood_load, kept_afloat
 from swath.sources.world.events import flood
 from swath.sources.world.events.kept import Kept
 from swath.sources.world.events.table import events
 from swath.sources.world.frame import Window
+from swath.sources.world.truth import WATER
 
 
 def a_flood(place: str = "temperate") -> tuple[Earth, Window, np.datetime64]:
@@ -70,33 +73,105 @@ def test_banks_are_full_in_every_second_year() -> None:
     assert 0.2 < flooded < 0.9
 
 
-def test_depth_is_level_less_height_and_never_negative() -> None:
-    height = np.array([0.0, 1.0, 2.0, 5.0, np.nan, np.inf])
-    assert flood.depth_of(np.full(6, 2.0), height).tolist() == [2.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+def test_water_within_a_pixel_is_that_of_truncated_normal_ground() -> None:
+    """Share and mean depth by numerical integration over heights within the pixel, cut off at the drainage."""
+    cases = ((0.5, 0.4, 0.12), (0.1, 0.0, 0.12), (1.0, 1.2, 0.3), (3.0, 1.0, 0.15), (0.02, 0.01, 0.2))
+    for level, mean, spread in cases:
+        ground = truncnorm(-mean / spread, np.inf, loc=mean, scale=spread)
+        heights = np.linspace(0.0, level, 20_001)
+        wet = float(ground.cdf(level))
+        deep = float(np.trapezoid((level - heights) * ground.pdf(heights), heights)) / wet
+        share, depth = flood.under_water(*(np.array([value]) for value in (level, mean, spread)))
+        assert share[0] == pytest.approx(wet, abs=1e-9) and depth[0] == pytest.approx(deep, abs=1e-5)
 
 
-def test_water_stands_exactly_where_the_ground_is_below_the_level() -> None:
+def test_no_level_and_no_height_give_no_water() -> None:
+    height = np.array([0.0, 0.0, 1.0, 9.0, np.nan, np.inf])
+    level = np.array([0.0, -1.0, 0.0, 2.0, 2.0, 2.0])
+    share, depth = flood.under_water(level, height, np.full(6, 0.12))
+    assert (share == 0.0).all() and (depth == 0.0).all()
+
+
+def test_share_grows_with_the_level_from_nothing() -> None:
+    level = np.linspace(0.0, 1.0, 201)
+    for mean in (0.0, 0.2, 0.5):
+        share, depth = flood.under_water(level, np.full(201, mean), np.full(201, 0.12))
+        assert share[0] == 0.0 and share[-1] > 0.99 and (np.diff(share) >= 0.0).all() and np.diff(share).max() < 0.04
+        assert (depth[share > 0.0] <= level[share > 0.0]).all()
+
+
+def test_steep_ground_has_narrow_shores() -> None:
+    # Even heights over 10 m of a slope of 45 degrees spread by 10 / sqrt(12); level ground by its micro-relief alone.
+    flat, steep = flood.spread_of(np.array([0.0, 45.0]))
+    assert flat == flood.MICRO_RELIEF and steep == pytest.approx(np.hypot(10.0 / np.sqrt(12.0), flood.MICRO_RELIEF))
+
+
+def test_water_stands_where_the_ground_is_below_the_level_and_is_mixed_at_the_shore() -> None:
     earth, window, day = a_flood()
     found = state(earth, window, day)
     height, rest = earth.read("height_above_drainage", window), earth.read("open_water", window)
     level = flood.level(earth, window, day)
-    flooded = (height < level) & (rest < 1.0)
-    deep = flooded & (level - height > 2.0**-5)
-    assert (found["flood_depth"][deep] > 0.0).all() and deep.any()
-    assert (found["flood_depth"][~flooded] == 0.0).all()
-    assert found["flood_depth"] == pytest.approx(np.where(flooded, level - height, 0.0), abs=2.0**-7)
+    spread = float(flood.spread_of(np.degrees(np.arctan(np.array(0.025)))))
+    dry = (height > level + 3.0 * spread) | (rest == 1.0)
+    deep = (level - height > 3.0 * spread) & (height > 3.0 * spread) & (rest < 1.0)
+    assert deep.any() and (found["flood_depth"][dry] == 0.0).all()
+    assert found["flood_depth"][deep] == pytest.approx((level - height)[deep], abs=0.02)
+    assert (found["open_water"][deep] > 0.99).all()
+    shore = (abs(level - height) < 0.5 * spread) & (height > 3.0 * spread)
+    assert shore.any() and ((found["open_water"][shore] > 0.25) & (found["open_water"][shore] < 0.75)).all()
     # It hangs together with the river: no part of the flood without permanent water.
     parts, count = ndimage.label((found["flood_depth"] > 0.0) | (rest == 1.0))
     assert all((rest[parts == number] == 1.0).any() for number in range(1, count + 1))
 
 
+def test_hollows_behind_a_dam_stay_dry_until_it_is_overtopped() -> None:
+    _, window = small_earth("temperate")
+
+    def dammed(planet: Earth, cell: Window) -> dict[str, np.ndarray]:
+        above = np.broadcast_to(np.select([cell.columns < window.column + 3, cell.columns == window.column + 10],
+                                          [0.0, 1.5], 0.3), cell.shape)  # fmt: skip
+        water = np.broadcast_to((cell.columns < window.column + 3) * 1.0, cell.shape)
+        return {
+            "height_above_drainage": above, "open_water": water, "slope": np.zeros(cell.shape),
+            "flood_sill": sill(np.asarray(above), water > 0.0, 6.0, 0.25),
+        }  # fmt: skip
+
+    planet = Earth(0, Climate(), None, (Maker(dammed, (*flood.LAYERS, "flood_sill"), 1),))  # type: ignore[arg-type]
+    corner = Window(window.zone, window.row // 100 * 100, window.column, 20, 30)
+    low, high = (flood.standing(planet, corner, np.full(corner.shape, metres))[1] for metres in (1.0, 2.0))
+    assert (low[:, 4:10] > 0.6).all() and (low[:, 11:] == 0.0).all() and (low[:, :3] == 0.0).all()
+    assert (high[:, 4:10] > 1.5).all() and (high[:, 11:] > 1.5).all()
+
+
+def test_mud_is_left_where_water_was_and_dries() -> None:
+    earth, window, day = a_flood()
+    during, after, later = (state(earth, window, day + days) for days in (0, 20, 200))
+    left = (during["open_water"] > 0.99) & (after["open_water"] == 0.0) & (during["cover"] != WATER)
+    assert left.any()
+    usual = (during["flood_depth"] == 0.0) & (during["open_water"] == 0.0)
+    assert after["soil_moisture"][left].mean() > after["soil_moisture"][usual].mean() + 0.05
+    wetter = [float(one["soil_moisture"][left].mean() - one["soil_moisture"][usual].mean()) for one in (after, later)]
+    assert wetter[1] < 0.6 * wetter[0]
+    assert (flood.wet_level(earth, window, day + 20) >= flood.level(earth, window, day + 20)).all()
+
+
+def test_rivers_in_flood_carry_more_and_shallow_water_clears() -> None:
+    level, river = np.array([0.5, 1.0, 3.0]), np.zeros(3)
+    load = flood_load(river, np.full(3, 0.6), level)
+    # 300 exp(-0.72) = 146 g m-3, times (1 + 1 / 2.5) ** 1.2 = 1.497 at one metre.
+    assert load[1] == pytest.approx(146.03 * 1.4974, rel=1e-3) and (np.diff(load) > 0.0).all()
+    assert flood_load(river, np.full(3, 0.1), level)[0] > 2.0 * flood_load(river, np.full(3, 1.3), level)[0]
+    afloat = kept_afloat(np.array([0.0, 0.1, 0.5, 2.0, 5.0]), np.zeros(5))
+    assert afloat[0] == 0.05 and afloat[2] == pytest.approx(0.25 ** (2 / 3)) and afloat[3] == afloat[4] == 1.0
+
+
 def test_flooded_ground_is_open_water_and_soaked() -> None:
     earth, window, day = a_flood()
     found = state(earth, window, day)
-    under = found["flood_depth"] > 0.3
-    assert under.any() and (found["open_water"][under] == 1.0).all()
+    under = found["flood_depth"] > 0.45
+    assert under.any() and (found["open_water"][under] > 0.99).all()
     # Whole pixels under water show saturated soil; the pore space of these soils is 0.437 to 0.501.
-    assert (found["soil_moisture"][under] > 0.436).all()
+    assert (found["soil_moisture"][under] > 0.432).all()
     dry = state(earth, window, day - 200)
     assert dry["water_sediment"].max() < found["water_sediment"].max()
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 from rasterio.features import rasterize
+from surface_truth import BLUE, GREEN, NEAR, RED, SHORT, SHORTER, TEN, index, truth_of
 
 from swath.errors import InputError
 from swath.sources.world import packages
@@ -49,31 +50,12 @@ from swath.sources.world.truth import (
 
 pytestmark = pytest.mark.skipif(bool(packages.missing()), reason="run: swath data get world")
 
-TEN = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
-BLUE, GREEN, RED, NEAR, SHORT, SHORTER = (TEN.index(name) for name in ("B02", "B03", "B04", "B08", "B11", "B12"))
 LAND = (TREE, SHRUB, GRASS, CROP, BUILT, BARE, WETLAND, MANGROVE, MOSS)
 
 
 @pytest.fixture(scope="module")
 def msi() -> BandWeights:
     return band_weights(responses("sentinel2_l2a", bands=TEN))
-
-
-def truth_of(
-    shape: tuple[int, int], gsd: float = 10.0, corner: tuple[float, float] = (500_000, 5_300_000), **layers: object
-) -> xr.Dataset:
-    """A truth in UTM 32 north; layers broadcast to (y, x), shares to (class, y, x)."""
-    box = GeoBox(shape, Affine(gsd, 0, corner[0], 0, -gsd, corner[1]), "EPSG:32632")
-    variables: dict[str, object] = {}
-    for name, values in layers.items():
-        array = np.asarray(values)
-        array = array.astype(np.float32) if array.dtype.kind == "f" else array
-        if name in ("cover_fraction", "crop_fraction", "soil_fraction"):
-            whole = np.broadcast_to(array.reshape(len(array), *(array.shape[1:] or (1, 1))), (len(array), *shape))
-            variables[name] = ((name.removesuffix("_fraction"), "y", "x"), whole.copy())
-        else:
-            variables[name] = (("y", "x"), np.broadcast_to(array, shape).copy())
-    return xr.Dataset(variables, coords=xr_coords(box))
 
 
 def everything(size: int, seed: int = 0) -> xr.Dataset:
@@ -91,10 +73,6 @@ def everything(size: int, seed: int = 0) -> xr.Dataset:
     for name, count in (("cover", 11), ("crop", 8), ("soil", 5)):
         layers[name] = generator.integers(0, count, (size, size))
     return truth_of((size, size), **layers)
-
-
-def index(values: np.ndarray, high: int, low: int) -> np.ndarray:
-    return (values[high] - values[low]) / (values[high] + values[low])
 
 
 # --- what real surfaces do ---------------------------------------------------------------------------------------
@@ -246,7 +224,8 @@ def test_tables_are_near_the_model_worked_out_by_wavelength(msi: BandWeights, na
     banded = parts[0] + ground * (parts[1] + parts[2] / (1 - parts[3] * ground))
     assert np.abs(banded - exact).max() < 0.001
     places = [np.full(count, stands.NAMES.index(name)), *state, brown]
-    read = np.split(ready.stands.at([np.asarray(place, np.float32) for place in places]), 4, axis=-1)
+    read = np.split(ready.stands.at([np.asarray(place, np.float32) for place in places]), 5, axis=-1)
+    assert not read[4].any()  # only woods and shrubs have crowns that sway
     error = np.abs(read[0] + ground * (read[1] + read[2] / (1 - read[3] * ground)) - exact)
     assert np.median(error) < 0.001 and np.quantile(error, 0.99) < 0.005 and error.max() < 0.01
 

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from swath.errors import InputError
 from swath.sources.world.earth.climate import Climate, normals, read_surroundings
 from swath.sources.world.earth.indices import MEMORY, Indices, angstrom, indices, on_levels
-from swath.sources.world.earth.weather import NODE, Weather, checked_day, day_of_year, nodes_around, on_nodes, weather
+from swath.sources.world.earth.weather import (
+    NODE,
+    Weather,
+    checked_day,
+    day_of_year,
+    nodes_around,
+    on_nodes,
+    rain_shape,
+    weather,
+)
 from swath.sources.world.frame import Window, Zone
 
 FIELDS = ("temperature", "swing", "rain", "cloud", "humidity", "wind_east", "wind_north")
@@ -75,6 +84,28 @@ def test_days_are_like_real_days() -> None:
     assert 2 < speed.mean() < 7 and speed.max() < 30
     assert record.wind_east.mean() > 1 > abs(record.wind_north.mean())  # westerlies
     assert ((record.humidity > 0) & (record.humidity <= 1)).all()
+
+
+def test_amounts_of_rain_have_the_shape_of_geng() -> None:
+    # Scale -2.16 + 1.83 * 10 = 16.14 mm for a mean of 10 mm, so the shape 0.6196; never above the exponential.
+    assert rain_shape(np.array([10.0, 3.0, 2.0, 0.01])) == pytest.approx([10.0 / 16.14, 3.0 / 3.33, 1.0, 1.0])
+
+
+def test_dry_months_stay_dry_and_wet_spells_are_no_cloudbursts() -> None:
+    """Amounts of days in a row are nearly independent (Wilks and Wilby 1999), and months keep to their climate."""
+    record, usual = long_record(group=0)
+    wet = record.rain > 0.0
+    both = wet[1:] & wet[:-1]
+    scaled = record.rain / np.maximum(usual["rain"] / usual["wet"], 1e-9)
+    following = np.corrcoef(scaled[1:][both], scaled[:-1][both])[0, 1]
+    assert -0.05 < following < 0.25
+    months = record.days.astype("datetime64[M]")
+    names = np.unique(months)
+    sums = np.stack([record.rain[months == name].sum(axis=0) for name in names])
+    normal = np.stack([usual["rain"][months == name].sum(axis=0) for name in names])
+    # Sums of months are at most as skewed as an exponential distribution, which exceeds five means at exp(-5).
+    assert np.mean(sums > 5.0 * normal) < np.exp(-5.0)
+    assert 0.9 < sums.mean() / normal.mean() < 1.1
 
 
 def test_years_differ_and_variability_scales_the_departures() -> None:

@@ -86,6 +86,7 @@ class Surroundings:
         bare: share of bare ground among the land around.
         current: how much milder it is than latitude and group tell, 1 for 5 K: near a warm current (northern Europe),
             or where only height puts a place into a cold group.
+        evergreen: share of evergreens among the forests around, NaN where there are none; None = nowhere known.
     """
 
     latitude: Array
@@ -95,11 +96,12 @@ class Surroundings:
     forest: Array
     bare: Array
     current: Array
+    evergreen: Array | None = None
 
 
 SURROUNDINGS = (
     *(f"climate_{name}" for name in GROUPS),
-    *("climate_inland", "climate_lee", "climate_forest", "climate_bare", "climate_current"),
+    *("climate_inland", "climate_lee", "climate_forest", "climate_bare", "climate_current", "climate_evergreen"),
 )
 """Intermediate layers on pixels of 10 km, from which ``read_surroundings`` reads."""
 
@@ -119,6 +121,7 @@ _RINGS = {100.0: 0.3, 300.0: 0.3, 800.0: 0.25, 1800.0: 0.15}
 _SIDES = {300.0: 0.3, 800.0: 0.3, 1800.0: 0.2, 3500.0: 0.2}
 """Distances at which it counts for the side on which the sea is."""
 _DIRECTIONS = 8
+_WOODED = 0.05  # of the land around: forest from which on its kind tells whether trees keep their leaves
 
 
 def surroundings(earth: Earth, cell: Window) -> dict[str, Array]:
@@ -133,11 +136,14 @@ def surroundings(earth: Earth, cell: Window) -> dict[str, Array]:
     inland, lee = _seas(earth, lon, lat)
     forest = (cover[1] + cover[2] + cover[3] + cover[4] + cover[5] + 0.5 * cover[8]) / known
     bare = (cover[16] + 0.3 * cover[7]) / known
+    woods = cover[1] + cover[2] + cover[3] + cover[4] + cover[5]
+    keeping = (cover[1] + cover[2] + 0.5 * cover[5]) / np.maximum(woods, 1e-9)
+    evergreen = np.where(woods > _WOODED * known, keeping, np.nan)
     # Where height makes it cold, and high ground warms the air, sea level would be mild: 1.5 K per km. Not so over ice.
     current = 0.3 * np.clip(height / 9000.0, 0.0, 5.0) * np.clip((70.0 - np.abs(lat)) / 20.0, 0.0, 1.0)
     if earth.base.name == "planet":  # the North Atlantic Drift
         current = current + np.exp(-0.5 * ((lon - 12.0) / 24.0) ** 2) * np.clip((lat - 42.0) / 12.0, 0.0, 1.0)
-    values = (*(groups / groups.sum(axis=0)), inland, lee, forest, bare, current)
+    values = (*(groups / groups.sum(axis=0)), inland, lee, forest, bare, current, evergreen)
     return dict(zip(SURROUNDINGS, values, strict=True))
 
 
@@ -212,10 +218,7 @@ def normals(around: Surroundings, climate: Climate) -> Normals:
     """
     temperature = _temperature(around) + climate.warming_degrees * (1.0 + np.abs(around.latitude) / 90.0)
     rain = _rain(around) * climate.wetness
-    # A wet day brings more where it is warm, because warm air holds more water; and never so little that rain days
-    # would have to cover the year.
-    per_wet_day = np.clip(5.0 + 0.35 * temperature, 3.0, 14.0)
-    wet = np.clip(rain / per_wet_day, 0.004, 0.8)
+    wet = _wet_days(temperature, rain)
     # Cloud goes with rain over what the air could evaporate, after Budyko's dryness.
     demand = np.maximum(0.18 * temperature, 0.0) + 0.6
     cloud = 0.14 + 0.62 * np.tanh(1.5 * rain / demand)
@@ -232,6 +235,18 @@ def normals(around: Surroundings, climate: Climate) -> Normals:
         np.broadcast_to(spread, shape).copy(),
         np.broadcast_to(np.maximum(wind, 1.0), shape).copy(),
     )
+
+
+def _wet_days(temperature: Array, rain: Array) -> Array:
+    """Share of wet days ``(12, ...)``.
+
+    Over the year a wet day brings more where it is warm, because warm air holds more water. From month to month the
+    number of wet days grows with the 0.45th power of the rain (New, Hulme and Jones 2000, Journal of Climate 13,
+    2217-2238), so that the few wet days of a dry season are light ones.
+    """
+    yearly = np.maximum(rain.mean(axis=0), 1e-9)
+    per_wet_day = np.clip(5.0 + 0.35 * temperature.mean(axis=0), 3.0, 14.0)
+    return np.asarray(np.clip(yearly / per_wet_day * (rain / yearly) ** 0.45, 0.004, 0.8))
 
 
 def _by_group(groups: Array, values: tuple[float, ...]) -> Array:

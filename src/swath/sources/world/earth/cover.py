@@ -17,7 +17,7 @@ from scipy.special import ndtr
 
 from swath.sources.world import noise
 from swath.sources.world.earth.climate import LAPSE, normals, read_surroundings
-from swath.sources.world.earth.fields import PHASES
+from swath.sources.world.earth.fields import GRASSY, PHASES, WOODED
 from swath.sources.world.earth.lattice import Array, over, patches
 from swath.sources.world.earth.settlements import PERMANENT_WATER
 from swath.sources.world.earth.shares import cover_shares
@@ -54,7 +54,7 @@ _MANGROVE_HEIGHT, _MANGROVE_SEA = 3.0, 0.97  # metres above the sea; share of la
 
 COVER_LAYERS = ("cover",)
 
-_READ = ("elevation", "height_above_drainage", PERMANENT_WATER, "building_cover", "road_cover", "rotation")
+_READ = ("elevation", "height_above_drainage", PERMANENT_WATER, "building_cover", "road_cover", "rotation", "verge")
 
 
 def cover(earth: Earth, cell: Window) -> dict[str, NDArray[Any]]:
@@ -75,6 +75,8 @@ def cover(earth: Earth, cell: Window) -> dict[str, NDArray[Any]]:
     rotation = ground["rotation"]
     kind[rotation >= 2 * PHASES] = CROP
     kind[(rotation >= PHASES) & (rotation < 2 * PHASES)] = GRASS
+    kind[ground["verge"] == GRASSY] = GRASS
+    kind[(ground["verge"] == WOODED) & (warmest >= TREELINE)] = TREE
     kind[ground["building_cover"] + ground["road_cover"] >= SEALED] = BUILT
     shore = (elevation < _MANGROVE_HEIGHT) & (coast > 0.0) & (rank < coast) & (kind != BUILT) & (kind != CROP)
     kind[shore & (above < _MANGROVE_HEIGHT)] = MANGROVE

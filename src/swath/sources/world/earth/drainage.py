@@ -27,6 +27,7 @@ from swath.sources.world.earth.hydrology import (
     flow,
     nearest,
     river_width,
+    sill,
 )
 from swath.sources.world.earth.relief import LAND, Ground, ground, slope
 from swath.sources.world.frame import Window
@@ -45,10 +46,11 @@ RIVER_MARGIN, STREAM_MARGIN = 80, 60
 RIVER_AREA, STREAM_AREA = 1.0, 0.25
 """Square kilometres upstream from which on there is a river, a stream."""
 _SHORE = 0.3  # of the smoothed mask of a lake: how far it may spread over low ground around it
+_SILL_HIGHEST, _SILL_STEP = 6.5, 0.25  # metres above the drainage that a flood may reach; fineness of its sills
 _WIDEST = 40  # finest pixels around a cell in which wide rivers are looked for
 
 RIVERS = ("river_area", "river_level", "river_turn", "lake_level", "lake_depth", "silt")
-DRAINAGE = ("elevation", "slope", "height_above_drainage", "open_water", "water_kind")
+DRAINAGE = ("elevation", "slope", "height_above_drainage", "open_water", "water_kind", "flood_sill")
 
 NO_WATER, STREAM, LAKE, SEA = range(4)
 """Codes of the layer ``water_kind``."""
@@ -85,6 +87,9 @@ def drainage(earth: Earth, cell: Window) -> Mapping[str, NDArray[Any]]:
     """Maker of ``DRAINAGE``: heights [m], slope [degree], the share of open water at rest, and ``water_kind``.
 
     Slopes on the edge of a cell come from the ground as it goes on in the margin, so they need no neighbouring cells.
+    ``flood_sill`` is the level [m] from which on a flood out of streams and lakes stands on a pixel; what lies low but
+    behind higher ground has that of the ground between. At the edge of a cell nobody knows what lies beyond: there low
+    ground counts as reached, so that no flood ends at an edge.
     """
     wide = Window(
         cell.zone, cell.row // STREAM_STEP, cell.column // STREAM_STEP, *_by(cell.shape, STREAM_STEP), STREAM_STEP
@@ -108,6 +113,8 @@ def drainage(earth: Earth, cell: Window) -> Mapping[str, NDArray[Any]]:
     elevation = np.where(flowing, np.maximum(elevation, np.minimum(fine.height, 0.0)), elevation)
     above = np.where(share >= 0.5, 0.0, np.maximum(elevation - level, 0.0))
     kind = np.where(flowing, np.where(share > 0, STREAM, NO_WATER), np.where(fine.height != 0.0, LAKE, SEA))
+    sources = share > 0.0
+    sources[[0, -1]], sources[:, [0, -1]] = True, True
     inner = (slice(1, -1),) * 2
     return {
         "elevation": elevation[inner],
@@ -115,6 +122,7 @@ def drainage(earth: Earth, cell: Window) -> Mapping[str, NDArray[Any]]:
         "height_above_drainage": above[inner],
         "open_water": share[inner],
         "water_kind": kind[inner].astype(np.uint8),
+        "flood_sill": sill(above, sources, _SILL_HIGHEST, _SILL_STEP)[inner].astype(np.float32),
     }
 
 

@@ -67,11 +67,15 @@ _FLAT = 40.0  # metres of roughness of the base at which a third of the rice is 
 
 PHASES = 4  # years by which fields of one rotation may be apart
 _STEEP = 15.0  # degrees above which no field lies
-_VERGE = 2.0  # metres of grass along the edge of a parcel
+_VERGE, _HEDGE = 2.0, 5.0  # metres of grass along the edge of a parcel, or of a row of trees where there is one
+_HEDGES = 400.0  # metres of the patches in which parcels have rows of trees around them
 _LOST = 1.07  # parcels wanted over fields found: verges, villages and roads take the rest
 _PASTURE = 0.35  # of the grass in farmland is fenced
 
-LAND_USE = ("field", "rotation")
+LAND_USE = ("field", "rotation", "verge")
+
+NO_VERGE, GRASSY, WOODED = range(3)
+"""Codes of ``verge``: what grows along the edges of parcels."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,13 @@ class Parcels:
 
 
 def fields(earth: Earth, cell: Window) -> dict[str, NDArray[Any]]:
-    """Maker of ``field``, the number of the parcel in the zone (0 outside), and ``rotation`` (see ``crop_of``)."""
+    """Maker of ``field``, the number of the parcel in the zone (0 outside), ``rotation`` (see ``crop_of``), ``verge``.
+
+    Rows of trees stand along the edges of parcels in patches, more of them where parcels are small: enclosed land.
+    """
     field, use = np.zeros(cell.shape, np.int64), np.zeros(cell.shape, np.uint8)
+    verge = np.zeros(cell.shape, np.uint8)
+    enclosed = noise.smooth(earth.key("field/hedges", cell.zone.epsg), cell.y, cell.x, _HEDGES)
     ground = earth.read_all(("slope", PERMANENT_WATER, "town_depth"), cell)
     free = (ground["slope"] < _STEEP) & (ground[PERMANENT_WATER] < 0.25) & (ground["town_depth"] <= 0.0)
     laid = districts(earth, cell)
@@ -104,12 +113,16 @@ def fields(earth: Earth, cell: Window) -> dict[str, NDArray[Any]]:
         row, column = np.divmod(pixels, cell.width)
         along, across = laid.turned(number, cell.y[row], cell.x[column])
         parcels = _parcels(earth, cell, laid, choice, number, (along, across))
-        at, inside = _parcel_of(parcels, along, across)
-        used = np.where(inside, parcels.use[at[1] - parcels.first[1], at[0] - parcels.first[0]], 0)
+        at, margin = _parcel_of(parcels, along, across)
+        used = parcels.use[at[1] - parcels.first[1], at[0] - parcels.first[0]]
+        hedged = enclosed[row, column] > 0.4 + 0.5 * math.log(max(float(choice.size[number]) / 1e4, 0.5))
+        edge = np.where(hedged & (margin < _HEDGE), WOODED, np.where(margin < _VERGE, GRASSY, NO_VERGE))
+        verge[row, column] = np.where(used > 0, edge, NO_VERGE)
+        used = np.where(edge == NO_VERGE, used, 0)
         place = int(laid.places.row[number]), int(laid.places.column[number])
         use[row, column] = used
         field[row, column] = np.where(used > 0, _packed(place, at), 0)
-    return {"field": field, "rotation": use}
+    return {"field": field, "rotation": use, "verge": verge}
 
 
 def crop_of(rotation: NDArray[np.uint8], year: int) -> NDArray[np.uint8]:
@@ -201,8 +214,8 @@ def _parcels(
     return Parcels(size, (low[0], low[1]), edge, use.astype(np.uint8))
 
 
-def _parcel_of(parcels: Parcels, along: Array, across: Array) -> tuple[tuple[NDArray[Any], NDArray[Any]], NDArray[Any]]:
-    """Numbers of the parcel along and of the strip of places, and whether they lie inside its verge."""
+def _parcel_of(parcels: Parcels, along: Array, across: Array) -> tuple[tuple[NDArray[Any], NDArray[Any]], Array]:
+    """Numbers of the parcel along and of the strip of places, and how far they lie from its edge [m]."""
     scaled = across / parcels.size[1]
     strip = np.floor(scaled).astype(np.int64)
     part = scaled - strip
@@ -216,7 +229,7 @@ def _parcel_of(parcels: Parcels, along: Array, across: Array) -> tuple[tuple[NDA
     first = parcels.edge[0][strip - parcels.first[1], parcel - parcels.first[0]]
     parcel = parcel - (part < first)
     verge = np.minimum(verge, np.abs(part - first) * parcels.size[0])
-    return (parcel, strip), verge >= _VERGE
+    return (parcel, strip), verge
 
 
 def _packed(district: tuple[int, int], at: tuple[NDArray[Any], NDArray[Any]]) -> NDArray[np.int64]:

@@ -267,6 +267,30 @@ def river_width(area: Array, runoff: Array) -> Array:
     return np.asarray(WIDTH_OF_DISCHARGE * np.sqrt(discharge))
 
 
+def sill(height: Array, sources: Mask, highest: float, step: float) -> Array:
+    """Level from which on water that rises out of sources stands on each pixel ``(h, w)`` [m]; infinite beyond.
+
+    The lowest highest point of any path from a source, as filled depressions have it (``Flow.filled``), but worked out
+    for rising levels in turn: what lies below a level and hangs together with a source is reached. A pixel that is
+    lower than ``step`` below the first level that reaches it lay behind a sill, known to that step.
+
+    Args:
+        height: above the sources, 0 or more ``(h, w)`` [m].
+        sources: where the water comes from.
+        highest: level up to which it is asked [m].
+        step: of the levels [m].
+    """
+    out = np.full(height.shape, np.inf)
+    for level in np.arange(1, int(np.ceil(highest / step)) + 1) * step:
+        below = height < level
+        label, count = ndimage.label(below, structure=_EIGHT)
+        reached = np.zeros(count + 1, bool)
+        reached[label[sources & below]] = True
+        new = reached[label] & np.isinf(out)
+        out[new] = np.maximum(height[new], level - step)
+    return out
+
+
 def nearest(where: Mask) -> tuple[Array, tuple[NDArray[np.int64], ...]]:
     """Distance [pixels] to the nearest True pixel and its indices; infinity and zeros where there is none."""
     if not where.any():

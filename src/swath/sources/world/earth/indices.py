@@ -70,13 +70,26 @@ def indices(earth: Earth, window: Window, day: np.datetime64, elevation: NDArray
     height = np.nan_to_num(np.asarray(elevation, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     if height.size == 0:
         return Indices(height, height.copy(), height.copy(), height.copy())
-    low, high = int(np.floor(height.min() / LEVEL)), int(np.floor(height.max() / LEVEL)) + 1
+    low, levels = levels_of(height)
     past = on_nodes(earth, nodes, np.arange(known - MEMORY, known + 1))
-    levels = np.asarray(np.arange(low, high + 1) * LEVEL, np.float64)
     surroundings = read_surroundings(earth, nodes)
     yearly = np.asarray(normals(surroundings, earth.climate).rain.mean(axis=0) * 365.25)
     found = on_levels(past, levels, surroundings.latitude, yearly)
     return Indices(*between_levels(np.stack(found), low, nodes, window, height))
+
+
+def levels_of(height: Array) -> tuple[int, Array]:
+    """The number of the lowest level that some heights need, and all levels that they need [m]."""
+    low, high = int(np.floor(height.min() / LEVEL)), int(np.floor(height.max() / LEVEL)) + 1
+    return low, np.asarray(np.arange(low, high + 1) * LEVEL, np.float64)
+
+
+def midwinters(day: np.datetime64) -> tuple[np.datetime64, np.datetime64]:
+    """Where the growing season of a day begins: 1 January in the north, the last 1 July in the south."""
+    year = day.astype("datetime64[Y]")
+    july = year.astype("datetime64[M]") + 6
+    south = july if july <= day else july - 12
+    return year.astype("datetime64[D]"), south.astype("datetime64[D]")
 
 
 def angstrom(temperature: Array, humidity: Array) -> Array:
@@ -137,11 +150,9 @@ def _drier(missing: Array, spell: Array, water: Array, hottest: Array, yearly_ra
 
 
 def _this_season(day: np.datetime64, last: np.datetime64, latitude: Array) -> NDArray[np.bool_]:
-    """Whether a day lies in the growing season of the last day: since 1 January in the north, 1 July in the south."""
-    year = last.astype("datetime64[Y]")
-    january, july = year.astype("datetime64[D]"), year.astype("datetime64[M]") + 6
-    south = july if july <= last else july - 12
-    return np.where(latitude >= 0.0, day >= january, day >= south.astype("datetime64[D]"))
+    """Whether a day lies in the growing season of the last day."""
+    north, south = midwinters(last)
+    return np.where(latitude >= 0.0, day >= north, day >= south)
 
 
 def between_levels(fields: Array, low: int, nodes: Window, window: Window, height: Array) -> Array:

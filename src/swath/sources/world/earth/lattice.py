@@ -121,7 +121,7 @@ def districts(earth: Earth, window: Window) -> Districts:
     found = places(earth.key("district", epsg), DISTRICT, window, 2.0 * DISTRICT)
     common = noise.smooth_at(earth.key("district/angle", epsg), found.y, found.x, 12_000.0)
     own = noise.normal(earth.key("district/own angle", epsg), found.row, found.column)
-    return Districts(found, 0.9 * common + 0.2 * own, nearest(found, DISTRICT, window))
+    return Districts(found, 0.9 * common + 0.5 * own, nearest(found, DISTRICT, window))
 
 
 def over(window: Window, spacing: float, values: Callable[[Array, Array], Array]) -> Array:

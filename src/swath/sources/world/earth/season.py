@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.sources.world.earth.climate import LAPSE, Normals, Surroundings, normals, read_surroundings
-from swath.sources.world.earth.indices import GROWTH, LEVEL, between_levels
+from swath.sources.world.earth.indices import GROWTH, between_levels, levels_of, midwinters
 from swath.sources.world.earth.weather import checked_day, nodes_around, on_nodes
 from swath.sources.world.frame import Window
 
@@ -49,6 +49,7 @@ class Season:
         cold: how strongly the cold of winter rules growth, 0 (never cold) to 1.
         productivity: net growth of a normal year over 1500 g m-2 of dry matter.
         evergreen: share of evergreens among trees.
+        frost: how far the cold of winter kills grass, 0 to 1.
     """
 
     since_start: Array
@@ -56,6 +57,7 @@ class Season:
     cold: Array
     productivity: Array
     evergreen: Array
+    frost: Array
 
 
 def season(earth: Earth, window: Window, day: np.datetime64, elevation: NDArray[np.floating[Any]]) -> Season:
@@ -73,24 +75,18 @@ def season(earth: Earth, window: Window, day: np.datetime64, elevation: NDArray[
     known, nodes = checked_day(day), nodes_around(window)
     height = np.nan_to_num(np.asarray(elevation, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     if height.size == 0:
-        return Season(*(height.copy() for _ in range(5)))
+        return Season(*(height.copy() for _ in range(6)))
     low, levels = levels_of(height)
     return Season(*between_levels(season_on_levels(earth, nodes, known, levels), low, nodes, window, height))
 
 
-def levels_of(height: Array) -> tuple[int, Array]:
-    """The number of the lowest level that some heights need, and all levels that they need [m]."""
-    low, high = int(np.floor(height.min() / LEVEL)), int(np.floor(height.max() / LEVEL)) + 1
-    return low, np.asarray(np.arange(low, high + 1) * LEVEL, np.float64)
-
-
 def season_on_levels(earth: Earth, nodes: Window, day: np.datetime64, levels: Array) -> Array:
-    """The quantities of ``Season`` in their order, on nodes and levels ``(5, level, y, x)``."""
+    """The quantities of ``Season`` in their order, on nodes and levels ``(6, level, y, x)``."""
     around = read_surroundings(earth, nodes)
     start, length = _both_hemispheres(earth, nodes, day, levels, around.latitude)
     usual = normals(around, earth.climate)
-    shares = _evergreen(around, levels)
-    return np.stack([start, length, coldness(usual, levels), miami(usual, levels) / 1500.0, shares])
+    growth = miami(usual, levels) / 1500.0
+    return np.stack([start, length, coldness(usual, levels), growth, _evergreen(around, levels), frost(usual, levels)])
 
 
 def coldness(usual: Normals, levels: Array) -> Array:
@@ -168,10 +164,7 @@ def _both_hemispheres(
 ) -> tuple[Array, Array]:
     """Days since the start of the season and its length ``(level, y, x)``; seasons turn in midwinter."""
     since, length = np.zeros((2, len(levels), *latitude.shape))
-    january = day.astype("datetime64[Y]").astype("datetime64[D]")
-    july = (day.astype("datetime64[Y]").astype("datetime64[M]") + 6).astype("datetime64[D]")
-    if july > day:
-        july = (july.astype("datetime64[M]") - 12).astype("datetime64[D]")
+    january, july = midwinters(day)
     for southern, midwinter in ((False, january), (True, july)):
         here = (latitude < 0.0) == southern
         if not here.any():
@@ -193,10 +186,28 @@ def _days(earth: Earth, nodes: Window, midwinter: np.datetime64, levels: Array, 
     return start_of(warmth), end_of(warmth[_BEFORE:], np.broadcast_to(daylight, warmth[_BEFORE:].shape))
 
 
+def frost(usual: Normals, levels: Array) -> Array:
+    """How far the cold of winter kills the leaves of grass ``(level, y, x)``: 0 above 4 degrees in the coldest month.
+
+    Grass stays green in the mild winters of coasts, where it hardly stops growing (it needs about 5 degrees), and turns
+    yellow where the ground freezes for weeks, below -2 degrees throughout; both are round numbers.
+    """
+    coldest = usual.temperature.min(axis=0)[None] - LAPSE * levels[:, None, None]
+    return np.asarray(np.clip((4.0 - coldest) / 6.0, 0.0, 1.0))
+
+
 def _evergreen(around: Surroundings, levels: Array) -> Array:
-    """Share of evergreens among trees ``(level, y, x)``: most in the tropics and the cold, fewest in between."""
+    """Share of evergreens among trees ``(level, y, x)``.
+
+    Where the base has forests, from their classes (evergreen, shedding, mixed as half of both); elsewhere from the
+    climate: most in the tropics and the cold, fewest in between.
+    """
     share = np.zeros(around.latitude.shape)
     for group, part in zip(around.groups, (0.85, 0.5, 0.35, 0.65, 0.8), strict=True):
         share = share + group * part
     higher = np.clip(levels / 3000.0, 0.0, 0.4)[:, None, None]
-    return np.asarray(np.clip(share[None] + higher, 0.0, 0.95))
+    by_climate = np.clip(share[None] + higher, 0.0, 0.95)
+    if around.evergreen is None:
+        return np.asarray(by_climate)
+    known = np.isfinite(around.evergreen)[None]
+    return np.asarray(np.where(known, np.clip(np.nan_to_num(around.evergreen)[None], 0.02, 0.98), by_climate))

@@ -125,7 +125,7 @@ class Road:
 
 
 _WIDTHS = (20.0, 14.0, 10.0, 8.0, 6.0, 3.5)
-_BENDS = 5
+_BENDS = 14
 _STEP = 5.0  # metres between the points of a road
 
 
@@ -166,7 +166,7 @@ def _road(earth: Earth, window: Window, around: Towns, start: int, end: int) -> 
     other = (int(around.level[end]), int(around.row[end]), int(around.column[end]))
     key = earth.key("road", window.zone.epsg, *names, *other)
     orders = np.arange(1, _BENDS + 1)
-    bends = 0.02 * length / orders * noise.normal(key, orders, 0)
+    bends = 0.03 * length / orders * noise.normal(key, orders, 0)
     reach = float(np.abs(bends).sum()) + 50.0
     box = (window.y[-1] - reach, window.y[0] + reach, window.x[0] - reach, window.x[-1] + reach)
     low, high = _inside((around.y[start], around.x[start]), (down, right), box)

@@ -19,13 +19,21 @@ from scipy.special import expit
 from swath.errors import ContractError
 from swath.sources.world import noise
 from swath.sources.world.earth.climate import normals, read_surroundings
-from swath.sources.world.earth.drainage import SEA
+from swath.sources.world.earth.drainage import LAKE, SEA
 from swath.sources.world.earth.fields import crop_of
-from swath.sources.world.earth.indices import MEMORY, Indices, between_levels, on_levels
+from swath.sources.world.earth.indices import MEMORY, Indices, between_levels, levels_of, on_levels
 from swath.sources.world.earth.phenology import FLOODED, Ground, crop_time, double_logistic, leaves
-from swath.sources.world.earth.season import Season, levels_of, season_on_levels
+from swath.sources.world.earth.season import Season, season_on_levels
 from swath.sources.world.earth.weather import checked_day, nodes_around, on_nodes
-from swath.sources.world.earth.wetness import POROSITY, chlorophyll, sediment, snow_cover, soil_moisture
+from swath.sources.world.earth.wetness import (
+    POROSITY,
+    chlorophyll,
+    flood_load,
+    kept_afloat,
+    sediment,
+    snow_cover,
+    soil_moisture,
+)
 from swath.sources.world.events import fire, flood
 from swath.sources.world.events.clearing import TO_WOOD, Cleared, after_clearing, cleared
 from swath.sources.world.events.kept import Kept
@@ -33,6 +41,7 @@ from swath.sources.world.frame import Window
 from swath.sources.world.truth import (
     ICE,
     LAYERS,
+    MANGROVE,
     RICE,
     TREE,
     quantised,
@@ -57,6 +66,7 @@ _CHAR_DAYS = np.array([70.0, 50.0, 25.0, 20.0, 30.0, 40.0, 30.0, 30.0, 30.0, 60.
 _LEAF_DAYS = np.array([1500.0, 500.0, 70.0, 60.0, 100.0, 120.0, 100.0, 100.0, 100.0, 1200.0, 900.0])
 """By code of COVER: days in which char fades, and leaf area comes back, to a share of 1/e."""
 _SCAR_DAYS, _WOOD_DAYS = 1000.0, 6000.0
+_BURIED = 0.5  # share of the leaf area of low plants that fresh mud takes
 
 _STRIP = 8  # rows
 
@@ -77,6 +87,9 @@ class Scene:
         done: clearings so far.
         burnt: traces of fires.
         level: of rivers above the usual [m] ``(H, W)``.
+        flooded: share under flood water.
+        depth: of it [m].
+        mud: share that a flood of the last weeks left wet and muddy.
     """
 
     earth: Earth
@@ -89,6 +102,9 @@ class Scene:
     done: Cleared
     burnt: fire.Traces
     level: Array
+    flooded: Array
+    depth: Array
+    mud: Array
 
 
 def state(earth: Earth, window: Window, day: Any) -> dict[str, NDArray[Any]]:
@@ -146,8 +162,16 @@ def _scene(earth: Earth, window: Window, day: np.datetime64) -> Scene:
         noise.fractal(key, rows, columns, 40.0, 2, 0.6),
         noise.fractal(key ^ (1 << 32), rows, columns, 4.0, 2, 0.7),
     )
-    level = flood.level(earth, window, day) * flood.size_of_rivers(earth, window)
-    return Scene(earth, window, day, static, indices, season, ground, done, fire.traces(earth, window, day), level)
+    burnt = fire.traces(earth, window, day)
+    return Scene(earth, window, day, static, indices, season, ground, done, burnt, *_floods(earth, window, day))
+
+
+def _floods(earth: Earth, window: Window, day: np.datetime64) -> tuple[Array, Array, Array, Array]:
+    """Level of the rivers [m], share under flood water, its depth [m], share under the mud that it left ``(H, W)``."""
+    size = flood.size_of_rivers(earth, window)
+    level, wet = flood.level(earth, window, day) * size, flood.wet_level(earth, window, day) * size
+    flooded, depth = flood.standing(earth, window, level)
+    return level, flooded, depth, np.maximum(flood.standing(earth, window, wet)[0] - flooded, 0.0)
 
 
 def conditions(earth: Earth, window: Window, day: np.datetime64, elevation: Array) -> tuple[Indices, Season]:
@@ -213,8 +237,11 @@ def _vegetation(scene: Scene) -> dict[str, NDArray[Any]]:
     char = 0.9 * burnt * np.exp(-age / _CHAR_DAYS[cover])
     sealed = np.clip(scene.static["building_cover"] + scene.static["road_cover"], 0.0, 1.0).astype(np.float64)
     plants = (1.0 - sealed) * (1.0 - scene.static["open_water"].astype(np.float64))
-    area = grown.leaf_area * left * plants * _young(scene)
-    brown = np.clip(grown.brown + (1.0 - grown.brown) * 0.6 * burnt * np.exp(-age / 60.0), 0.0, 1.0)
+    # Mud lays low plants down and covers their leaves; trees stand above it.
+    soiled = np.where(np.isin(cover, (TREE, MANGROVE)), 0.0, scene.mud)
+    area = grown.leaf_area * left * plants * _young(scene) * (1.0 - _BURIED * soiled)
+    hurt = np.maximum(0.6 * burnt * np.exp(-age / 60.0), 0.5 * soiled)
+    brown = np.clip(grown.brown + (1.0 - grown.brown) * hurt, 0.0, 1.0)
     return {
         "cover": ground.cover,
         "crop": ground.crop,
@@ -252,11 +279,10 @@ def _water(scene: Scene) -> dict[str, NDArray[Any]]:
     """Moisture, snow, open water and what it carries, floods."""
     static, index, season = scene.static, scene.indices, scene.season
     rest = np.asarray(static["open_water"], np.float64)
-    depth = np.where(rest < 1.0, flood.depth_of(scene.level, static["height_above_drainage"]), 0.0)
     rice = (scene.ground.crop == RICE) & (season.cold > 0.0)
     time = crop_time(scene.ground, season, scene.earth.key("sowing", scene.window.zone.epsg, int(str(scene.day)[:4])))
     paddy = np.where(rice & (time > FLOODED[0]) & (time < FLOODED[1]), 0.85, 0.0)
-    share = np.maximum(np.maximum(rest, paddy), rest + (1.0 - rest) * flood.share_of(depth))
+    share = np.maximum(np.maximum(rest, paddy), rest + (1.0 - rest) * scene.flooded)
     patch = scene.ground.patch
     moisture = soil_moisture(
         index.antecedent_rain, index.drought, static["soil"], static["height_above_drainage"], patch
@@ -269,10 +295,28 @@ def _water(scene: Scene) -> dict[str, NDArray[Any]]:
     summer = season.cold * double_logistic(season.since_start, 0.0, season.length, 20.0, 20.0)
     summer = summer + 0.5 * (1.0 - season.cold)
     return {
-        "soil_moisture": np.maximum(moisture, share * full),
+        "soil_moisture": np.maximum(moisture, np.minimum(share + scene.mud, 1.0) * full),
         "snow_cover": snow,
         "open_water": share,
-        "flood_depth": depth,
-        "water_sediment": np.where(wet, clear * sediment(body, index.antecedent_rain, scene.level), 0.0),
+        "flood_depth": scene.depth,
+        "water_sediment": np.where(wet, clear * _sediment(scene, body), 0.0),
         "water_chlorophyll": np.where(wet, clear * chlorophyll(body, summer, scene.level), 0.0),
     }
+
+
+def _sediment(scene: Scene, body: Array) -> Array:
+    """Suspended sediment [g m-3] of waters at rest, and of floods, which carry that of their river."""
+    usual = sediment(body, scene.indices.antecedent_rain, scene.level)
+    if not (scene.level > 0.0).any():
+        return usual
+    window, epsg = scene.window, scene.window.zone.epsg
+    river = noise.smooth(scene.earth.key("loads", epsg), window.y, window.x, 20_000.0)
+    plume = noise.fractal(scene.earth.key("plumes", epsg), window.y, window.x, 400.0, 3, 0.6)
+    flowing = np.asarray(scene.static["open_water"]) > 0.0
+    if "water_kind" in scene.earth.layers:
+        flowing = flowing & (scene.earth.read("water_kind", window) < LAKE)
+    afloat = np.where(flowing, 1.0, np.where(scene.depth > 0.0, kept_afloat(scene.depth, plume), 0.0))
+    load = flood_load(river, scene.season.productivity, scene.level) * afloat
+    # The first half metre above the banks brings the load; before, the river is what it always is.
+    risen = np.where(afloat > 0.0, np.clip(scene.level / 0.5, 0.0, 1.0), 0.0)
+    return usual + risen * (load - usual)

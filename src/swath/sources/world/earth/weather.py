@@ -2,9 +2,13 @@
 
 Every day stands alone: departures from the normals are moving averages, over a fixed number of past days, of hashed
 noise on a lattice of ``SYSTEM`` metres, so that they persist for days and reach over a few hundred kilometres without
-any state being carried along. Rain falls where the humidity departs far enough from its normal (a truncated normal
-field, as in the generator of Richardson 1981, "Stochastic simulation of daily precipitation, temperature, and solar
-radiation", with amounts of a Weibull distribution); cloud, temperature and rain share that departure.
+any state being carried along. Rain falls where the humidity departs far enough from its normal, as in the generator of
+Richardson (1981), "Stochastic simulation of daily precipitation, temperature, and solar radiation"; cloud, temperature
+and the occurrence of rain share that departure. How often it rains and how much on a wet day follow from the month. The
+amounts have a gamma distribution (Thom 1958), whose shape follows from their mean as Geng, Penning de Vries and Supit
+(1986, Agricultural and Forest Meteorology 36, 363-376) found it. Amounts of days in a row hang together only loosely
+(Wilks and Wilby 1999, Progress in Physical Geography 23, 329-357): the departure decides that it rains, and only in
+part how much, so that a long wet spell is no series of cloudbursts.
 
 Values live on nodes, the centres of absolute cells of 10 km, and are read between them linearly, so tiles fit together.
 """
@@ -17,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import gammaincinv, ndtr, ndtri
 
 from swath.errors import InputError
 from swath.sources.world.earth.climate import LAPSE, NODE, Normals, normals, read_surroundings
@@ -36,7 +40,7 @@ SYSTEM = 160_000.0  # metres between lattice points of weather systems; they are
 _MEMORY = 12  # days; the weight of older ones would be below 3 %
 _SLOW = 40  # days between points of departures that make wet and dry, warm and cool seasons
 _SLOW_WARMTH, _SLOW_WETNESS = 0.2, 0.02  # of the variance; more would make yearly rain vary more than it does
-_SHAPE = 0.9  # of the Weibull distribution of rain on wet days; 1 would be exponential
+_AMOUNT_LINK = 0.5  # correlation of the amount of a wet day with the humidity; its square times the persistence is left
 _CLOUD_SPREAD = 1.7  # of the normal variable behind cloud: days tend to be clear or overcast
 _DIRECTED = 0.6  # prevailing wind over the spread of each component
 _RICE_MEAN = math.sqrt(math.pi / 2.0) * 1.088  # mean speed over that spread, for such a prevailing wind
@@ -192,7 +196,7 @@ def on_nodes(earth: Earth, nodes: Window, days: Days) -> Weather:
         days,
         usual.temperature + warm,
         5.0 + 11.0 * (1.0 - cloud) * (1.0 - 0.5 * np.exp(-usual.rain)),
-        _rain(usual, moist),
+        _rain(usual, moist, noise.persistent("rain", 0.0)),
         cloud,
         humidity,
         spread * (east + _DIRECTED * westerly),
@@ -210,12 +214,32 @@ def _winter(days: Days) -> Array:
     return np.asarray(np.cos(2.0 * math.pi * (day_of_year(days) - 15.0) / 365.25))
 
 
-def _rain(usual: Normals, moist: Array) -> Array:
-    """Rain ``(day, y, x)`` [mm]: a Weibull quantile of how far the humidity lies beyond the threshold of wet days."""
+def _rain(usual: Normals, moist: Array, chance: Array) -> Array:
+    """Rain ``(day, y, x)`` [mm]: where the humidity lies beyond the threshold of wet days, a quantile of a gamma.
+
+    Args:
+        usual: normals of the days; their rain over their share of wet days is the mean of a wet day.
+        moist: standard normal departure of the humidity ``(day, y, x)``.
+        chance: standard normal, of each day alone ``(day, y, x)``.
+    """
     beyond = (ndtr(moist) - (1.0 - usual.wet)) / usual.wet
-    scale = usual.rain / usual.wet / math.gamma(1.0 + 1.0 / _SHAPE)
-    left = np.clip(1.0 - beyond, 1e-6, 1.0)
-    return np.asarray(np.where(beyond > 0.0, scale * (-np.log(left)) ** (1.0 / _SHAPE), 0.0))
+    out = np.zeros(moist.shape)
+    falls = beyond > 0.0
+    mean = np.broadcast_to(usual.rain / usual.wet, moist.shape)[falls]
+    departure = ndtri(np.clip(beyond[falls], 1e-9, 1.0 - 1e-9))
+    mixed = _AMOUNT_LINK * departure + math.sqrt(1.0 - _AMOUNT_LINK**2) * chance[falls]
+    shape = rain_shape(mean)
+    out[falls] = gammaincinv(shape, np.clip(ndtr(mixed), 1e-9, 1.0 - 1e-9)) * mean / shape
+    return out
+
+
+def rain_shape(mean: Array) -> Array:
+    """Shape of the gamma distribution of rain on wet days, from their mean [mm], by Geng et al. (1986).
+
+    They found the scale ``-2.16 + 1.83 mean`` over stations from the tropics to the middle latitudes; the shape is the
+    mean over the scale, at most one (exponential), which it would exceed below 2.6 mm.
+    """
+    return np.asarray(1.0 / np.maximum(1.83 - 2.16 / np.maximum(mean, 1e-3), 1.0))
 
 
 def _cloud(usual: Normals, moist: Array) -> Array:

@@ -86,6 +86,37 @@ def sediment(body: Array, antecedent_rain: Array, level: Array) -> Array:
     return np.asarray(np.clip(carried, 0.2, 800.0))
 
 
+def flood_load(river: Array, productivity: Array, level: Array) -> Array:
+    """Suspended sediment of rivers in flood [g m-3], lognormal over rivers.
+
+    At full banks the median is 300 where nothing covers the ground and falls with what grows there, as yields of
+    sediment do (Langbein and Schumm 1958, Transactions of the American Geophysical Union 39, 1076-1084); means of
+    rivers span tens to thousands (Meybeck et al. 2003, Global and Planetary Change 39, 65-93). It rises with the flow
+    to the power 1.2, within the exponents of rating curves of Asselman (2000, Journal of Hydrology 234, 228-248).
+
+    Args:
+        river: standard normal noise, as wide as catchments are.
+        productivity: growth of the place, as in ``Season``.
+        level: of rivers above their banks [m]; 2.5 m are twice the flow of full banks.
+    """
+    source = 300.0 * np.exp(-1.2 * np.clip(productivity, 0.0, 1.5)) * np.exp(0.8 * river)
+    return np.asarray(np.clip(source * (1.0 + level / 2.5) ** 1.2, 20.0, 2500.0))
+
+
+def kept_afloat(depth: Array, plume: Array) -> Array:
+    """Share of the load of a river that its flood still carries where it is shallow, 0.05 to 1.
+
+    Water moves with the power 2/3 of its depth (Manning), and silt settles where it is slow: what flows 2 m deep
+    carries all of it, what stands over meadows clears (Asselman and Middelkoop 1995, Earth Surface Processes and
+    Landforms 20, 481-499, measured how the deposit changes over some hundred metres).
+
+    Args:
+        depth: of the flood water [m].
+        plume: standard normal noise of some hundred metres.
+    """
+    return np.asarray(np.clip((depth / 2.0) ** (2.0 / 3.0) * np.exp(0.5 * plume), 0.05, 1.0))
+
+
 def chlorophyll(body: Array, summer: Array, level: Array) -> Array:
     """Chlorophyll a of the water [mg m-3]: lognormal over waters, median 4 over the year; floods wash it out.
 

@@ -1,10 +1,16 @@
-"""Floods: rivers rise with the rain of the days before, and water stands wherever that is higher than the ground.
+"""Floods: rivers rise with the rain of the days before, and water stands where it can get to and the ground is lower.
 
 The rain of past days, weighted by a unit hydrograph (Nash 1957: a cascade of linear reservoirs, here ``STORES`` of
 ``STORE_DAYS``), gives the flow of a day. What exceeds the flood of two years, which fills the banks (Leopold, Wolman
-and Miller 1964, "Fluvial processes in geomorphology"), raises the level. A pixel is under water where its height above
-the stream that it drains into is less than that level (HAND: Nobre et al. 2011, Journal of Hydrology 404, 13-29);
-because every pixel compares itself with its own stream, floods hang together with their rivers.
+and Miller 1964, "Fluvial processes in geomorphology"), raises the level. Ground is under water where its height above
+the stream that it drains into is less than that level (HAND: Nobre et al. 2011, Journal of Hydrology 404, 13-29), and
+where the water has a way to it that is low enough (``flood_sill`` of the drainage); so floods hang together with their
+rivers, and hollows behind higher ground stay dry until it is overtopped.
+
+Within a pixel heights are normally distributed about their mean, as wide as the slope and the micro-relief make them,
+so that the shore of a flood is a strip of mixed pixels, wide on plains and narrow at steep banks. Where water fell or
+drained away, mud is left, which dries from above within weeks.
+
 Levels live on the nodes of the weather and are read linearly, so floods rise and fall over days and hang together over
 cells. Melting snow raises no level in this version.
 """
@@ -16,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
-from scipy.special import gammainc
+from scipy.special import gammainc, ndtr
 
 from swath.sources.world.earth.weather import between_nodes, checked_day, nodes_around, on_nodes
 from swath.sources.world.events.kept import Kept
-from swath.sources.world.frame import Window
+from swath.sources.world.frame import PIXEL, Window
 
 if TYPE_CHECKING:
     from swath.sources.world.earth.earth import Earth
@@ -37,7 +43,18 @@ REFERENCE = np.datetime64("1981-01-01"), np.datetime64("1990-12-31")
 RISE, HIGHEST = 2.5, 6.0
 """Metres that the level rises for every flow of full banks on top, and metres that it rises at most."""
 
-_FULL = 0.25  # metres of depth from which on nothing of a 10 m pixel stands out
+MICRO_RELIEF = 0.12
+"""Standard deviation of the ground within a level 10 m pixel [m]: a round number between the centimetres of a tilled
+field (Zobeck and Onstad 1987, Soil and Tillage Research 9, 1-20) and the decimetres of the ridges and swales of a flood
+plain."""
+
+MUD_DAYS, DRYING_DAYS = 40, 25.0
+"""Days back from which mud may be left, and days in which the height up to which it is wet falls to a share of 1/e."""
+
+LAYERS = ("height_above_drainage", "slope", "open_water")
+"""Static layers that ``standing`` reads, besides ``flood_sill`` where the planet has it."""
+
+_SEEN = 1.0 / 256.0  # of a pixel: smaller shares of flood water count as none
 _AREA_STEP, _AREA_REACH = 25, 8  # finest pixels of the layer of catchments; its pixels in 2 km
 _INNER = slice(_AREA_REACH, -_AREA_REACH)
 _FROZEN, _MELTED = 0.0, 2.0  # degrees Celsius: all snow, all rain
@@ -121,15 +138,63 @@ def _flows(earth: Earth, nodes: Window, first: np.datetime64, last: np.datetime6
     return flow(past.rain * np.clip((past.temperature - _FROZEN) / (_MELTED - _FROZEN), 0.0, 1.0))
 
 
-def depth_of(level: Array, height_above_drainage: NDArray[np.floating[Any]]) -> Array:
-    """Depth of flood water [m]: level less height above the drainage, never negative; 0 where that is unknown."""
-    height = np.asarray(height_above_drainage, np.float64)
-    return np.where(np.isfinite(height) & (level > height), level - height, 0.0)
+def standing(earth: Earth, window: Window, level: Array) -> tuple[Array, Array]:
+    """Flood water at a level of the rivers.
+
+    Args:
+        earth: the planet.
+        window: finest pixels.
+        level: of rivers above the usual [m] ``(H, W)``.
+
+    Returns:
+        share of each pixel under flood water, and its mean depth there [m], each ``(H, W)``; 0 where there is water
+        anyway.
+    """
+    if not (level > 0.0).any():
+        return np.zeros(window.shape), np.zeros(window.shape)
+    known = earth.read_all((*LAYERS, *(("flood_sill",) if "flood_sill" in earth.layers else ())), window)
+    height = np.asarray(known["height_above_drainage"], np.float64)
+    spread = spread_of(np.asarray(known["slope"], np.float64))
+    share, depth = under_water(level, height, spread)
+    # The sill is one of mean heights; water finds the low places of its pixels, too.
+    reached = level > np.asarray(known.get("flood_sill", height), np.float64) - 2.0 * spread
+    flooded = reached & (known["open_water"] < 1.0) & (share >= _SEEN)
+    return np.where(flooded, share, 0.0), np.where(flooded, depth, 0.0)
 
 
-def share_of(depth: Array) -> Array:
-    """Share of a pixel that stands under water of a mean depth; ground is never quite flat."""
-    return np.clip(depth / _FULL, 0.0, 1.0)
+def spread_of(slope: Array) -> Array:
+    """Standard deviation of the ground within 10 m pixels [m], from their slope [degree] and the micro-relief."""
+    tilted = PIXEL * np.tan(np.radians(slope)) / np.sqrt(12.0)
+    return np.asarray(np.hypot(tilted, MICRO_RELIEF))
+
+
+def under_water(level: Array, height: Array, spread: Array) -> tuple[Array, Array]:
+    """Share of pixels below a level, and the mean depth of water there [m].
+
+    Heights within a pixel are normal, cut off at 0: below that the pixel would be stream already.
+
+    Args:
+        level: of the water above the drainage [m].
+        height: mean of the pixel above the drainage, 0 or more [m]; where it is not finite nothing is under water.
+        spread: standard deviation within the pixel [m].
+    """
+    known = np.isfinite(height) & (level > 0.0)
+    mean = np.where(known, height, 0.0)
+    bottom, top = -mean / spread, (level - mean) / spread
+    below = np.where(known, ndtr(top) - ndtr(bottom), 0.0)
+    share = below / (1.0 - ndtr(bottom))
+    density = np.exp(-0.5 * top**2) - np.exp(-0.5 * bottom**2)
+    seen = share >= _SEEN
+    depth = level - mean + spread * density / np.sqrt(2.0 * np.pi) / np.where(seen, below, 1.0)
+    return np.where(seen, share, 0.0), np.where(seen, np.maximum(depth, 0.0), 0.0)
+
+
+def wet_level(earth: Earth, window: Window, day: Any) -> Array:
+    """Level up to which ground is still wet and muddy from floods of the last weeks ``(H, W)`` [m], as ``level``."""
+    known, nodes = checked_day(day), nodes_around(window)
+    past = _on_nodes(earth, nodes, known - MUD_DAYS, known)
+    back = np.arange(MUD_DAYS, -1, -1)[:, None, None]
+    return between_nodes((past * np.exp(-back / DRYING_DAYS)).max(axis=0), nodes, window)
 
 
 def size_of_rivers(earth: Earth, window: Window) -> Array:

@@ -101,8 +101,7 @@ def _floods(earth: Earth, window: Window, start: np.datetime64, end: np.datetime
     days = start + np.flatnonzero(level - _DEEP >= low)
     for span in np.split(days, np.flatnonzero(np.diff(days).astype(int) > 1) + 1) if len(days) else ():
         peak = span[int(np.argmax(level[(span - start).astype(int)]))]
-        depth = flood.depth_of(flood.level(earth, window, peak) * flood.size_of_rivers(earth, window), height)
-        depth = np.where(rest < 1.0, depth, 0.0)
+        _, depth = flood.standing(earth, window, flood.level(earth, window, peak) * flood.size_of_rivers(earth, window))
         wet = depth >= _DEEP
         if wet.mean() >= _FLOODED:
             rows.append(_row("flood", 0, span[0], span[-1], float(depth.max()), _outline(wet, window)))

@@ -306,17 +306,25 @@ def node_pixels(plan: Plan, node: Node) -> int:
 
 
 def available_memory() -> int | None:
-    """Bytes that this process may still take: the smaller of what the machine and its control group leave."""
-    found: list[int] = []
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-        if limit != "max":
-            found.append(int(limit) - int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii")))
-    except (OSError, ValueError, IndexError):
-        pass
+    """Bytes that this process may still take: the smaller of what the machine and its control group leave.
+
+    None on systems that tell neither (others than Linux); then no request is refused for its size.
+    """
+    found = []
+    for line in _lines("/proc/meminfo"):
+        name, _, amount = line.partition(":")
+        if name == "MemAvailable" and amount.split()[:1] and amount.split()[0].isdigit():
+            found.append(int(amount.split()[0]) * 1024)
+    limit, used = (_lines(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
+    if limit and used and limit[0].isdigit() and used[0].isdigit():  # the limit may be the word "max"
+        found.append(int(limit[0]) - int(used[0]))
     return min(found) if found else None
+
+
+def _lines(path: str) -> list[str]:
+    """Lines of a file of the system; none where there is no such file."""
+    file = Path(path)
+    return file.read_text(encoding="ascii").splitlines() if file.is_file() else []
 
 
 def _radar(

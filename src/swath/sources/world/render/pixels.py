@@ -18,7 +18,7 @@ from swath import rng
 from swath.errors import InputError
 from swath.sources.world import noise
 from swath.sources.world.frame import window_of
-from swath.sources.world.render import defaults
+from swath.sources.world.render import defaults, stands
 from swath.sources.world.truth import legend_of
 
 Values = NDArray[np.float32]
@@ -37,6 +37,9 @@ QUANTITIES = (
 class Block:
     """Pixels in a row ``(N,)``: state by layer, shares of the classes, and the noise that varies them.
 
+    ``trees`` is where trees lie among the kinds of woods (``stands.of_trees``), ``crowns`` how far the crowns of a
+    pixel rise above those around, in standard deviations.
+
     ``soils``, ``covers`` and ``crops`` are pairs of codes ``(N,)`` and shares ``(N,)``; a class layer gives one pair.
     """
 
@@ -44,7 +47,8 @@ class Block:
     covers: list[tuple[Codes, Values]]
     crops: list[tuple[Codes, Values]]
     soils: list[tuple[Codes, Values]]
-    needles: Values
+    trees: Values
+    crowns: Values
     patch: Values
     grain: Values
     roof: Values
@@ -79,7 +83,10 @@ def blocks(truth: xr.Dataset, day_of_year: float | None, seed: int, texture: boo
             cover,
             _cut(shares["crop"], inside) or [(np.zeros(count, np.int64), one)],
             _cut(shares["soil"], inside) or _default_soil(cover, count),
-            _needles(latitude.ravel(), hill, patch * np.float32(texture)),
+            stands.of_trees(
+                _needles(latitude.ravel(), hill, patch * np.float32(texture)), _hardness(seed, pixels, texture)
+            ),
+            _crowns(rng.key(seed, "surface crowns"), pixels) * amount,
             patch * amount,
             _grain(rng.key(seed, "surface grain"), pixels) * amount,
             _uniform(rng.key(seed, "surface roofs"), pixels) if texture else np.full(count, 0.35, np.float32),
@@ -167,6 +174,23 @@ def _needles(latitude: Values, elevation: Values, patch: Values) -> Values:
     from_equator = np.abs(latitude)
     cold = from_equator + np.where(from_equator > 30.0, np.maximum(elevation, 0.0) / 150.0, 0.0)
     return np.clip((cold - 47.0) / 18.0 + 0.25 * patch * (cold > 42.0), 0.0, 1.0).astype(np.float32)
+
+
+def _hardness(seed: int, pixels: tuple[Codes, Codes], texture: bool) -> Values:
+    """Share of trees with hard leaves, or of dark crowns among needles, flat ``(H W,)``: stands of about 20 pixels."""
+    field = noise.smooth(rng.key(seed, "surface species"), *(part.astype(np.float64) for part in pixels), 10.0)
+    return np.clip(0.5 + 0.35 * field.ravel() * texture, 0.0, 1.0).astype(np.float32)
+
+
+def _crowns(key: int, pixels: tuple[Codes, Codes]) -> Values:
+    """How far crowns rise above those around, variance 1, flat ``(H W,)``.
+
+    Half of it is single crowns, half groups of them some 30 m wide, as wide as many gaps in which woods renew
+    themselves (Brokaw 1982, Biotropica 14, 158-160).
+    """
+    groups = noise.smooth(key, *(part.astype(np.float64) for part in pixels), 1.5)
+    alone = np.sqrt(12.0) * (noise.uniform(key + 1, pixels[0][:, None], pixels[1][None, :]) - 0.5)
+    return np.clip(np.sqrt(0.5) * (groups + alone), -2.5, 2.5).astype(np.float32).ravel()
 
 
 def _smooth(key: int, rows: Codes, columns: Codes) -> Values:

@@ -4,8 +4,9 @@
 
 with the shares from the layers of the truth. Land is a canopy over its ground; the ground is measured soil, darkened
 by its moisture, under litter, char and snow. Vegetation of a drowned pixel stands out of the water as far as it is
-taller than the flood is deep. Where a class comes as shares, land is the mixture of the classes with the state (leaf
-area and so on) of the pixel. Layers that are missing or undefined are filled by ``defaults.py``.
+taller than the flood is deep, and what is under water lies on the bottom, which shows through where it is shallow.
+Where a class comes as shares, land is the mixture of the classes with the state (leaf area and so on) of the pixel.
+Layers that are missing or undefined are filled by ``defaults.py``.
 
 All arithmetic is done pixel by pixel, so the result does not depend on tiles. Fine variation that no layer holds, such
 as the brightness of soil, the materials of roofs and the age of streets, is noise hashed from absolute pixel numbers.
@@ -31,6 +32,8 @@ from swath.sources.world.truth import CROP, ICE, REQUIRED_OPTICAL, TREE, WATER, 
 
 _LOWEST_SUN = 80.0
 _SNOW_MM = 0.25
+_OUT_OF_SIGHT = 4.0  # metres of flood water through which plants on the bottom no longer show
+_DARKEST = 0.3  # of the light of leaves, which crowns in the shade of others keep
 
 
 def surface_reflectance(
@@ -85,7 +88,10 @@ def surface_reflectance(
 
 @dataclass(frozen=True, eq=False)
 class _Pieces:
-    """What N pixels may show: state ``(N,)`` by layer, reflectances ``(N, B)``; snow and ice where there are any."""
+    """What N pixels may show: state ``(N,)`` by layer, reflectances ``(N, B)``; snow and ice where there are any.
+
+    ``crowns`` is how far the crowns of a pixel rise above those around, in standard deviations ``(N,)``.
+    """
 
     state: dict[str, Values]
     soil: Values
@@ -93,6 +99,7 @@ class _Pieces:
     char: Values
     snow: Values | None
     firn: Values | None
+    crowns: Values
 
     def only(self, at: Codes) -> _Pieces:
         """The pixels at some places."""
@@ -100,7 +107,7 @@ class _Pieces:
             return self
         state = {name: values[at] for name, values in self.state.items()}
         snow, firn = (None if part is None else part[at] for part in (self.snow, self.firn))
-        return _Pieces(state, self.soil[at], self.litter[at], self.char[at], snow, firn)
+        return _Pieces(state, self.soil[at], self.litter[at], self.char[at], snow, firn, self.crowns[at])
 
 
 def _reflectance(ready: Tables, block: Block) -> Values:
@@ -118,6 +125,7 @@ def _reflectance(ready: Tables, block: Block) -> Values:
         char * (1.0 + 0.3 * block.grain)[:, None],
         _snow(ready, block, _SNOW_MM) if (state["snow_cover"] > 0).any() else None,
         _snow(ready, block, OLD_MM) if any((code == ICE).any() for code, _ in block.covers) else None,
+        block.crowns,
     )
     result = np.zeros_like(pieces.soil)
     for at, cover, stand, share in _parts(block):
@@ -140,7 +148,7 @@ def _parts(block: Block) -> Iterator[tuple[Codes, Codes, Values, Values]]:
             rest = share / np.maximum(others, 1e-6) if cover[0] != WATER else np.zeros_like(share)
             share = np.where(others <= 1e-6, share, rest)
         stand = stands.OF_COVER[cover].astype(np.float32)
-        stand = np.where(cover == TREE, stand + block.needles, stand).astype(np.float32)
+        stand = np.where(cover == TREE, stand + block.trees, stand).astype(np.float32)
         at = np.flatnonzero((share > 0) & ((cover != CROP) | (len(block.crops) == 1)))
         if len(block.crops) == 1:
             stand = np.where(cover == CROP, stands.OF_CROP[block.crops[0][0]], stand).astype(np.float32)
@@ -165,7 +173,7 @@ def _open(ready: Tables, pieces: _Pieces, cover: Codes, stand: Values) -> Values
     light *= state["land"][:, None]
     wet = np.flatnonzero(state["open_water"] > 0)
     if wet.size:
-        light[wet] += state["open_water"][wet, None] * _water(ready, pieces.only(wet).state, stand[wet], ground[wet])
+        light[wet] += state["open_water"][wet, None] * _water(ready, pieces.only(wet), stand[wet], ground[wet])
     return light
 
 
@@ -179,23 +187,34 @@ def _land(ready: Tables, pieces: _Pieces, stand: Values, ground: Values) -> Valu
         below = state["snow_cover"] * (1.0 - hidden) / np.maximum(1.0 - above, 1e-6)
         ground = _mixed(ground, snow, below)
     leaves = [state[name] for name in ("leaf_area", "leaf_chlorophyll", "brown_fraction")]
-    land = _over(ready.stands.at([stand, *leaves]), ground)
+    land = _over(ready.stands.at([stand, *leaves]), ground, pieces.crowns)
     return land if snow is None else _mixed(land, snow, above)
 
 
-def _water(ready: Tables, state: dict[str, Values], stand: Values, ground: Values) -> Values:
+def _water(ready: Tables, pieces: _Pieces, stand: Values, ground: Values) -> Values:
     """Open water over its bottom, with the vegetation that stands out of a flood."""
+    state = pieces.state
     flood = state["flood_depth"]
     depth = np.where(flood > 0, flood, DEPTH[-1])
+    height, trunk = _of_stand(stands.HEIGHT, stand), _of_stand(stands.TRUNK, stand)
+    # The share of the leaves that water hides grows from the lowest leaf to the top.
+    hidden = np.clip((flood / height - trunk) / (1.0 - trunk), 0.0, 1.0)
+    green = [state["leaf_chlorophyll"], state["brown_fraction"]]
+
+    def vegetated(leaves: Values, under: Values) -> None:
+        at = np.flatnonzero(leaves > 0)
+        if at.size:
+            terms = ready.stands.at([stand[at], leaves[at], *(part[at] for part in green)])
+            under[at] = _over(terms, under[at], pieces.crowns[at])
+
     below = ready.water.at([state["water_sediment"], state["water_chlorophyll"], depth])
     own, seen = np.split(below, 2, axis=-1)
-    water = np.asarray(above_surface(own + seen * ground), np.float32)
-    emergent = np.clip(1.0 - flood / _of_stand(stands.HEIGHT, stand), 0.0, 1.0)
-    leaves = np.where(flood > 0, state["leaf_area"] * emergent, 0.0).astype(np.float32)
-    standing = np.flatnonzero(leaves > 0)
-    if standing.size:
-        places = [leaves[standing], *(state[name][standing] for name in ("leaf_chlorophyll", "brown_fraction"))]
-        water[standing] = _over(ready.stands.at([stand[standing], *places]), water[standing])
+    bottom = ground.copy()
+    vegetated(
+        np.where((flood > 0) & (flood < _OUT_OF_SIGHT), state["leaf_area"] * hidden, 0.0).astype(np.float32), bottom
+    )
+    water = np.asarray(above_surface(own + seen * bottom), np.float32)
+    vegetated(np.where(flood > 0, state["leaf_area"] * (1.0 - hidden), 0.0).astype(np.float32), water)
     return water
 
 
@@ -245,10 +264,11 @@ def _roof(ready: Tables, draw: Values, wealth: Values) -> Values:
     return ready.roofs[kind, np.minimum(member, 2)]
 
 
-def _over(terms: Values, ground: Values) -> Values:
-    """The canopy whose four terms are the columns of ``terms``, over a ground ``(N, B)``."""
-    own, direct, returned, bounce = np.split(terms, 4, axis=-1)
-    return np.asarray(own + ground * (direct + returned / (1.0 - bounce * ground)), np.float32)
+def _over(terms: Values, ground: Values, crowns: Values) -> Values:
+    """The canopy whose five terms are the columns of ``terms``, over a ground ``(N, B)``; ``crowns`` as in pieces."""
+    own, direct, returned, bounce, sway = np.split(terms, 5, axis=-1)
+    leaves = np.maximum(own + sway * crowns[:, None], _DARKEST * own)
+    return np.asarray(leaves + ground * (direct + returned / (1.0 - bounce * ground)), np.float32)
 
 
 def _of_stand(values: Values, stand: Values) -> Values:

@@ -27,7 +27,7 @@ LEAF_AREA = np.array([0, 0.15, 0.3, 0.5, 0.75, 1, 1.4, 1.9, 2.5, 3.3, 4.5, 6.5, 
 CHLOROPHYLL = np.array([2, 4, 7, 11, 16, 24, 36, 54, 80], np.float32)
 BROWN = np.array([0, 0.1, 0.3, 0.5, 0.7, 0.85, 0.95, 1], np.float32)
 MOISTURE = np.array([0, 0.04, 0.08, 0.13, 0.2, 0.3, SATURATION], np.float32)
-SEDIMENT = np.array([0, 1, 3, 8, 20, 50, 120, 300, 1000], np.float32)
+SEDIMENT = np.array([0, 1, 3, 8, 20, 50, 120, 300, 800, 2500], np.float32)
 WATER_CHLOROPHYLL = np.array([0, 0.2, 1, 3, 8, 20, 60, 200], np.float32)
 DEPTH = np.array([0, 0.05, 0.1, 0.2, 0.4, 0.7, 1.2, 2, 4, 8, 20, 100], np.float32)
 GRAINS_MM = np.array([0.05, 0.1, 0.2, 0.4, 0.8, 1.6], np.float32)
@@ -42,7 +42,8 @@ class Tables:
 
     Args:
         bands: names.
-        stands: over stand, leaf area, chlorophyll and brown share; own, direct, returned and bounce, ``4 B`` columns.
+        stands: over stand, leaf area, chlorophyll and brown share; own, direct, returned, bounce and sway, ``5 B``
+            columns.
         soil: over kind, member and moisture; ``B`` columns.
         cover: over moisture; litter and char, ``2 B`` columns.
         water: over sediment, chlorophyll and depth; own and seen below the surface, ``2 B`` columns.
@@ -105,7 +106,7 @@ def _stand_values(bands: BandWeights, bark: NDArray[np.float64], geometry: Geome
     state = [axis.astype(np.float64) for axis in (LEAF_AREA, CHLOROPHYLL, BROWN)]
     parts = []
     for stand in STANDS.values():
-        terms = stand_terms(stand, state[0], state[1], state[2], bark, bands.wavelength, geometry)
-        rows = (terms.own, terms.direct, terms.returned, terms.bounce)
+        terms, sway = stand_terms(stand, state[0], state[1], state[2], bark, bands.wavelength, geometry)
+        rows = (terms.own, terms.direct, terms.returned, terms.bounce, sway)
         parts.append(np.concatenate([bands.average(np.broadcast_to(row, terms.own.shape)) for row in rows], axis=-1))
     return np.stack(parts).astype(np.float32)
