@@ -10,7 +10,7 @@ import pytest
 
 from swath import rng, sensors
 from swath.judge.real10 import BASELINES, Contender, Inputs, RowLearner, Target, linear_head
-from swath.judge.real10.features import described, raw, rows, unrows
+from swath.judge.real10.features import QUANTILES, _quantiles, described, raw, rows, unrows
 from swath.judge.real10.indices import indices, roles
 from swath.judge.real10.networks import Network
 from swath.sensors import Band, BandSet
@@ -163,3 +163,12 @@ def test_rows_and_back() -> None:
     every = np.moveaxis(target.values, 1, -1).reshape(-1, 2)
     np.testing.assert_array_equal(unrows(every, inputs), target.values)
     assert unrows(np.arange(36), inputs)[1, 2, 0] == 9 + 6
+
+
+def test_quantiles_leave_out_what_is_unknown() -> None:
+    flat = rng.generator(0, "test quantiles").normal(size=(3, 2, 50)).astype(np.float32)
+    flat[1, 1, :7] = np.nan
+    found = _quantiles(flat)
+    for sample, feature in ((0, 0), (1, 1), (2, 1)):
+        row = flat[sample, feature]
+        np.testing.assert_allclose(found[:, sample, feature], np.quantile(row[np.isfinite(row)], QUANTILES), atol=1e-6)
