@@ -279,10 +279,23 @@ def _bilinear(values: Tensor, moved: Placement) -> Tensor:
     columns, rows = moved.parts((height, width))
     if (tall, wide) != (height, width):
         values = functional.pad(values, (0, wide - width, 0, tall - height), mode="replicate")
-    grid = np.empty((len(values), height, width, 2), np.float32)
-    for axis, side in enumerate((wide, tall)):
-        # (2 x + 1) / side - 1, taken apart like x itself.
-        across, down = (2 * columns[axis] + 1) / np.float32(side) - 1, 2 * rows[axis] / np.float32(side)
-        np.add(across[:, None, :], down[:, :, None], out=grid[..., axis])
-    sampled = torch.from_numpy(grid)
-    return functional.grid_sample(values, sampled, mode="bilinear", padding_mode="border", align_corners=False)
+    found = np.empty((len(values), values.shape[1], height, width), np.float32)
+
+    def work(samples: slice) -> None:
+        # One at a time: then the threads are ours, and a grid stays in the cache.
+        grid = np.empty((height, width, 2), np.float32)
+        for place in range(samples.start, samples.stop):
+            for axis, side in enumerate((wide, tall)):
+                # (2 x + 1) / side - 1, taken apart like x itself.
+                across = (2 * columns[axis][place] + 1) / np.float32(side) - 1
+                np.add(across, (2 * rows[axis][place] / np.float32(side))[:, None], out=grid[..., axis])
+            found[place] = functional.grid_sample(
+                values[place : place + 1],
+                torch.from_numpy(grid)[None],
+                mode="bilinear",
+                padding_mode="border",
+                align_corners=False,
+            )[0].numpy()
+
+    for_each_part(work, len(values), values.shape[1] * height * width)
+    return torch.from_numpy(found)
