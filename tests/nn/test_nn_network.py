@@ -90,5 +90,8 @@ def test_what_does_not_fit_is_named() -> None:
         NetworkSpec("unet", 3, 4, options={"widht": 3})
     with pytest.raises(ConfigError, match="'outputs' is 0"):
         NetworkSpec("unet", 3, 0)
+    for sizes in ({"head_width": 10**6}, {"outputs": 10**9}):
+        with pytest.raises(ConfigError, match="The head would have about"):
+            Network(**{"backbone": "unet", "bands": 1, "outputs": 1, "options": SMALL["unet"], **sizes})
     with pytest.raises(ContractError, match="mask of dates"):
         Network("unet", 1, 1, options=SMALL["unet"])(torch.zeros(1, 1, 8, 8), torch.ones(1, 1, dtype=torch.bool))

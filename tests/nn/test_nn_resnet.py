@@ -86,6 +86,9 @@ def test_wrong_input_and_options_are_named() -> None:
     for options in ({"depth": 20}, {"output_stride": 4}, {"stem_stride": 3}, {"width": 0}):
         with pytest.raises(ConfigError, match=next(iter(options))):
             ResNetSpec(1, **options)  # type: ignore[arg-type]
+    for bands, width in ((1, 10**5), (10**9, 8)):
+        with pytest.raises(ConfigError, match="The ResNet would have about"):
+            ResNetSpec(bands, width=width)
     with pytest.raises(ConfigError, match="'layer'"):
         make_norm(4, "layer")  # type: ignore[arg-type]
 

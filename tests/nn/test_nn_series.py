@@ -149,6 +149,9 @@ def test_wrong_input_and_options_are_named() -> None:
         encoder("gru")(values[:, :0], day[:, :0], present[:, :0])
     with pytest.raises(ContractError, match="one day and one bool per date"):
         encoder("gru")(values, day[:, :2], present)
+    for sizes in ({"width": 10**6}, {"depth": 10**9}, {"inputs": 10**9}):
+        with pytest.raises(ConfigError, match="The series encoder would have about"):
+            SeriesSpec(**{"kind": "gru", "inputs": 2, **sizes})  # type: ignore[arg-type]
     for name, value in {"kind": "lstm", "width": 3, "kernel": 4, "dropout": 1.0, "period": 0.0, "inputs": 0}.items():
         with pytest.raises(ConfigError, match=f"'{name}' is"):
             SeriesSpec(**{"kind": "gru", "inputs": 2, name: value})  # type: ignore[arg-type]

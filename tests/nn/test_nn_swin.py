@@ -186,6 +186,8 @@ def test_version_2_starts_as_the_identity() -> None:
         ({"window": 0}, "'window' is 0"),
         ({"trained_windows": (8,)}, "1 windows"),
         ({"width": 2**20}, "parameters"),
+        ({"window": 10**6}, "parameters"),
+        ({"drop_path": -0.1}, "'drop_path' is -0.1"),
     ],
 )
 def test_options_out_of_range_are_named(options: dict[str, Any], message: str) -> None:

@@ -221,6 +221,11 @@ def test_a_wrong_mask_is_named() -> None:
         ({"groups": ((7,),)}, "0 to 1"),
         ({"groups": ((0,),), "dates": 2}, "both"),
         ({"width": 10**6}, "parameters"),
+        ({"image": 10**6, "patch": 1}, r"about 10\^13 parameters"),
+        ({"bands": 10**9}, "parameters"),
+        ({"tubelet": 2}, "'tubelet' is 2 without 'dates'"),
+        ({"drop_path": 1.0}, "'drop_path' is 1.0"),
+        ({"mlp_ratio": 0}, "'mlp_ratio' is 0"),
     ],
 )
 def test_options_out_of_range_are_named(options: dict[str, Any], message: str) -> None:

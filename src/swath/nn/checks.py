@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
+from swath import limits
 from swath.errors import ConfigError, ContractError
 
 
@@ -23,6 +24,36 @@ def check_whole(owner: str, values: Mapping[str, int], smallest: int = 1) -> Non
                 expected=f"a whole number of at least {smallest}",
                 remedy=f"change '{name}'",
             )
+
+
+def check_shares(owner: str, *, drop_path: float, mlp_ratio: float) -> None:
+    """Refuse a rate of stochastic depth outside [0, 1) and branches without hidden numbers.
+
+    Raises:
+        ConfigError: names the option that is wrong.
+    """
+    if not 0 <= drop_path < 1:
+        raise ConfigError(f"{owner}: 'drop_path' is {drop_path}", expected="0 to below 1", remedy="change 'drop_path'")
+    if not 0 < mlp_ratio < float("inf"):
+        raise ConfigError(f"{owner}: 'mlp_ratio' is {mlp_ratio}", expected="above 0", remedy="4 is usual")
+
+
+def check_parameters(owner: str, number: float) -> None:
+    """Refuse sizes that declare more weights than are believed, before any of them is allocated.
+
+    Args:
+        owner: name for the message.
+        number: about how many parameters the sizes declare.
+
+    Raises:
+        ConfigError: tells the number, the limit, and how to raise it.
+    """
+    if number > limits.PARAMETERS.value:
+        raise ConfigError(
+            f"The {owner} would have about 10^{len(str(int(number))) - 1} parameters",
+            expected=f"at most {limits.PARAMETERS.value}",
+            remedy=f"change its sizes; if they are meant, set {limits.PARAMETERS.variable}",
+        )
 
 
 def check_image(owner: str, image: Tensor, bands: int, *, dates: bool = False) -> None:

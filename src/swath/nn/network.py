@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from swath.errors import ConfigError, ContractError, nearest
 from swath.nn.build import IMAGE_BACKBONES, BackboneOptions, ImageBackbone, backbone
-from swath.nn.checks import check_whole, pad_to
+from swath.nn.checks import check_parameters, check_whole, pad_to
 from swath.nn.heads import FCNHead, LinearHead, UPerNetHead, VectorHead
 from swath.nn.pyramid import SimplePyramid, TimePool
 from swath.nn.unet import UNetDecoder, UNetEncoder
@@ -62,6 +62,12 @@ class NetworkSpec:
             )
 
 
+def _check_head(spec: NetworkSpec, channels: tuple[int, ...]) -> None:
+    """A pyramid and a head hold about so many weights; a U-Net's decoder is of the size of the backbone."""
+    inner = 9 * spec.head_width * (8 * spec.head_width + 2 * sum(channels))
+    check_parameters("head", inner + spec.outputs * 16 * max(spec.head_width, *channels))
+
+
 class Network(nn.Module):
     """Any backbone for images with any head.
 
@@ -94,6 +100,7 @@ class Network(nn.Module):
         self.spec = NetworkSpec(backbone, bands, outputs, head, head_width, dict(options or {}))
         self.backbone = _build(self.spec)
         channels, strides = self.backbone.channels, self.backbone.strides
+        _check_head(self.spec, channels)
         # The strides of a U-Net must divide the image; the others round up by themselves.
         self.multiple = max(strides) if isinstance(self.backbone, UNetEncoder) else 1
         dates = self.backbone.spec.dates if isinstance(self.backbone, ViT) else None

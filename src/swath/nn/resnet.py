@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swath.errors import ConfigError
-from swath.nn.checks import check_image, check_whole
+from swath.nn.checks import check_image, check_parameters, check_whole
 from swath.nn.norms import Norm, make_norm
 from swath.types import Features
 
@@ -58,6 +58,9 @@ class ResNetSpec:
                     expected=f"one of {', '.join(map(str, options))}",
                     remedy=f"change '{name}'",
                 )
+
+        blocks = sum(number * 18 * 4**stage for stage, number in enumerate(BLOCKS[self.depth]))
+        check_parameters("ResNet", self.width * (49 * self.bands + blocks * self.width))
 
     @property
     def expansion(self) -> int:

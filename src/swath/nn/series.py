@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swath.errors import ConfigError, ContractError
-from swath.nn.checks import check_whole
+from swath.nn.checks import check_parameters, check_whole
 from swath.nn.norms import ChannelNorm
 from swath.nn.positions import YEAR, encode_days
 from swath.nn.transformer import Block, masked_mean, start_normal, start_weights
@@ -66,6 +66,8 @@ class SeriesSpec:
                     expected="a known kind, an even width, an odd kernel, a dropout in [0, 1), a period above 0",
                     remedy=f"change '{name}'",
                 )
+        wide = self.kernel if self.kind == "tempcnn" else 12
+        check_parameters("series encoder", self.width * (self.inputs * wide + self.width * (self.depth * wide + 1)))
 
 
 class SeriesEncoder(Protocol):

@@ -16,9 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swath import limits
 from swath.errors import ConfigError
-from swath.nn.checks import check_image, check_whole, pad_to
+from swath.nn.checks import check_image, check_parameters, check_shares, check_whole, pad_to
 from swath.nn.norms import DropPath
 from swath.nn.transformer import Mlp, drop_rates, start_weights
 from swath.nn.windows import CosineWindowAttention, WindowAttention, cut_windows, join_windows, window_mask
@@ -60,6 +59,7 @@ class SwinSpec:
         for name in ("depths", "heads", "trained_windows"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         check_whole("Swin", {name: getattr(self, name) for name in ("bands", "width", "window", "patch")})
+        check_shares("Swin", drop_path=self.drop_path, mlp_ratio=self.mlp_ratio)
         for name in ("depths", "heads", "trained_windows"):
             check_whole("Swin", {f"{name}[{index}]": value for index, value in enumerate(getattr(self, name))})
         counts = {len(self.depths), len(self.heads), len(self.trained_windows) or len(self.depths)}
@@ -71,13 +71,10 @@ class SwinSpec:
             )
         if self.version not in (1, 2):
             raise ConfigError(f"Swin: 'version' is {str(self.version)[:40]}", expected="1 or 2", remedy="choose one")
-        size = sum(12 * depth * channels**2 for depth, channels in zip(self.depths, self.channels, strict=True))
-        if size > limits.PARAMETERS.value:
-            raise ConfigError(
-                f"The Swin would have more than {limits.PARAMETERS.value} parameters",
-                expected=f"at most {limits.PARAMETERS.value}",
-                remedy=f"change width or depths; if it is meant, set {limits.PARAMETERS.variable}",
-            )
+        inner = int(4 + 2 * self.mlp_ratio)
+        size = sum(inner * depth * channels**2 for depth, channels in zip(self.depths, self.channels, strict=True))
+        size += sum(4 * self.window**2 * depth * heads for depth, heads in zip(self.depths, self.heads, strict=True))
+        check_parameters("Swin", size + self.bands * self.width * self.patch**2)
 
     @property
     def channels(self) -> tuple[int, ...]:

@@ -18,9 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swath import limits
 from swath.errors import ConfigError, ContractError
-from swath.nn.checks import check_image, check_whole, pad_to
+from swath.nn.checks import check_image, check_parameters, check_shares, check_whole, pad_to
 from swath.nn.positions import resize_grid, resize_line, sine_cosine_2d, sine_cosine_3d
 from swath.nn.transformer import Block, drop_rates, masked_mean, start_normal, start_weights
 from swath.types import Features
@@ -75,11 +74,18 @@ class ViTSpec:
     def __post_init__(self) -> None:
         sizes = ("bands", "image", "patch", "width", "depth", "heads", "tubelet")
         check_whole("ViT", {name: getattr(self, name) for name in sizes})
+        check_shares("ViT", drop_path=self.drop_path, mlp_ratio=self.mlp_ratio)
         # A checkpoint stores lists where the constructor was given tuples.
         object.__setattr__(self, "groups", tuple(tuple(group) for group in self.groups))
         object.__setattr__(self, "taps", tuple(self.taps) or (self.depth - 1,))
         if self.dates is not None:
             check_whole("ViT", {"dates": self.dates})
+        elif self.tubelet > 1:
+            raise ConfigError(
+                f"ViT: 'tubelet' is {self.tubelet} without 'dates'",
+                expected="dates per token of a series",
+                remedy="give 'dates', or leave 'tubelet' out",
+            )
         if self.positions not in ("learned", "fixed"):
             raise ConfigError(f"ViT: 'positions' is {self.positions!r}", expected="learned or fixed", remedy="choose")
         if list(self.taps) != sorted(set(self.taps)) or not all(0 <= tap < self.depth for tap in self.taps):
@@ -89,12 +95,8 @@ class ViTSpec:
                 remedy="list the blocks whose outputs you want, such as (2, 5, 8, 11)",
             )
         self._check_groups()
-        if 12 * self.depth * self.width**2 > limits.PARAMETERS.value:
-            raise ConfigError(
-                f"The ViT would have more than {limits.PARAMETERS.value} parameters",
-                expected=f"at most {limits.PARAMETERS.value}",
-                remedy=f"change width or depth; if it is meant, set {limits.PARAMETERS.variable}",
-            )
+        places = self.bands * self.patch**2 * self.tubelet + self.grid**2 + self.layers
+        check_parameters("ViT", self.width * (places + self.depth * self.width * int(4 + 2 * self.mlp_ratio)))
 
     def _check_groups(self) -> None:
         named = [band for group in self.groups for band in group]
