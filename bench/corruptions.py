@@ -1,9 +1,9 @@
 """Corruptions: swath against imagecorruptions, kornia and albumentations, where the operation is the same.
 
-Made-up colour images, turn by turn, two threads each. swath corrupts a float32 batch with its masks and checks, kornia
-a float32 batch, the other two 8-bit images one after another, as each is used. Strengths are those of the severity set
-of swath; imagecorruptions has strengths of its own, so the severities nearest in effect are paired. The PSNR of both
-against the clean images says how equal the effect was.
+Made-up colour images, turn by turn, as many threads each. swath corrupts a float32 batch with its masks and checks,
+kornia a float32 batch, the other two 8-bit images one after another, as each is used. Strengths are those of swath's
+severity set; imagecorruptions has strengths of its own, so the severities nearest in effect are paired. The PSNR of
+both against the clean images says how equal the effect was.
 
 Prints one line of JSON a pair: milliseconds per megapixel by the wall and of processor time (medians of the rounds,
 swath first), the ratios of both, and both PSNR; then the median of all ratios and per package. On a shared machine the
@@ -38,7 +38,6 @@ from swath.sensors import BandSet
 from swath.types import Batch, Modality
 
 HERE = Path(__file__).parent
-THREADS = 2
 MOST_SECONDS = 15.0
 """A pair that takes longer gets fewer rounds."""
 
@@ -147,19 +146,30 @@ def main() -> int:
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--images", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2, help="of each side; 1 where others use the machine")
     options = parser.parse_args()
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(options.threads)
     images = pictures(options.images, options.side)
     batch = as_batch(images)
     python = interpreter("corruptions")
     lines = []
     with tempfile.TemporaryDirectory() as place:
         np.save(Path(place) / "images.npy", images)
-        command = [str(python), str(HERE / "peers" / "corruptions_contender.py"), f"{place}/images.npy", str(THREADS)]
+        command = [
+            str(python),
+            str(HERE / "peers" / "corruptions_contender.py"),
+            f"{place}/images.npy",
+            str(options.threads),
+        ]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as peer:
             assert peer.stdout is not None
             peer.stdout.readline()
-            about = {"cores": os.cpu_count(), "threads": THREADS, "load": os.getloadavg(), "severity_set": SEVERITY_SET}
+            about = {
+                "cores": os.cpu_count(),
+                "threads": options.threads,
+                "load": os.getloadavg(),
+                "severity_set": SEVERITY_SET,
+            }
             print(json.dumps(about), flush=True)
             for pair in pairs():
                 lines.append(race(pair, batch, peer, options.rounds))

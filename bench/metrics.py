@@ -1,8 +1,9 @@
 """Confusion matrices: swath against torchmetrics, which runs in an environment of its own on the same labels.
 
-Both count the same made-up maps (smooth patches, a fifth of the predictions wrong), turn by turn, with two threads. The
-labels lie in memory, as arrays for one and tensors for the other; nobody reads files on the clock. swath always checks
-that labels are inside the classes; torchmetrics is timed with its checks and without, and the ratio is to the faster.
+Both count the same made-up maps (smooth patches, a fifth of the predictions wrong), turn by turn, with as many threads.
+The labels lie in memory, as arrays for one and tensors for the other; nobody reads files on the clock. swath always
+checks that labels are inside the classes; torchmetrics is timed with its checks and without, and the ratio is to the
+faster.
 
 Prints one line of JSON a case: Mpixel/s of wall time (best and median of the rounds) and per second of processor time,
 the ratio of the best times and its range over the rounds, and whether all counts are equal. On a shared machine the
@@ -30,7 +31,6 @@ from peers.environments import interpreter
 from swath.metrics import ConfusionMatrix
 
 HERE = Path(__file__).parent
-THREADS = 2
 CHECKED_TURNS = 2
 """How often torchmetrics is timed with its checks, which take most of the time of the race."""
 
@@ -74,12 +74,12 @@ def ignored(case: Case) -> int | None:
     return 255 if case.dtype == "uint8" else -100
 
 
-def ours(case: Case, truth: np.ndarray, guess: np.ndarray) -> dict[str, Any]:
+def ours(case: Case, truth: np.ndarray, guess: np.ndarray, threads: int) -> dict[str, Any]:
     """One count; making the mask of unknown bytes is part of the work, int64 needs none."""
     matrix = ConfusionMatrix([str(number) for number in range(case.classes)])
     began, began_cpu = time.perf_counter(), time.process_time()
     mask = truth != 255 if case.unknown and case.dtype == "uint8" else None
-    matrix.update(truth, guess, mask, THREADS)
+    matrix.update(truth, guess, mask, threads)
     wall, cpu = time.perf_counter() - began, time.process_time() - began_cpu
     return {"wall": wall, "cpu": cpu, "counts": matrix.counts.tolist()}
 
@@ -91,7 +91,7 @@ def race(case: Case, folder: Path, peer: subprocess.Popen[str], options: argpars
     np.save(folder / "labels_guess.npy", guess)
     rounds: dict[str, list[dict[str, Any]]] = {"swath": [], "checked": [], "unchecked": []}
     for turn in range(options.rounds + 1):
-        rounds["swath"].append(ours(case, truth, guess))
+        rounds["swath"].append(ours(case, truth, guess, options.threads))
         for name, checks in (("checked", True), ("unchecked", False)):
             if checks and turn > CHECKED_TURNS:
                 continue
@@ -133,15 +133,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=4096, help="height and width of the maps, a multiple of 16")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2, help="of each side; 1 where others use the machine")
     options = parser.parse_args()
     python = interpreter("torchmetrics")
     equal = True
     with tempfile.TemporaryDirectory() as place:
-        command = [str(python), str(HERE / "peers" / "metrics_contender.py"), place, str(THREADS)]
+        command = [str(python), str(HERE / "peers" / "metrics_contender.py"), place, str(options.threads)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as peer:
             assert peer.stdout is not None
             peer.stdout.readline()
-            print(json.dumps({"cores": os.cpu_count(), "threads": THREADS, "load": os.getloadavg()}), flush=True)
+            print(
+                json.dumps({"cores": os.cpu_count(), "threads": options.threads, "load": os.getloadavg()}), flush=True
+            )
             for case in CASES:
                 line = race(case, Path(place), peer, options)
                 equal = equal and line["equal"]
