@@ -1,14 +1,12 @@
 """How the options of ``swath run world_transfer`` were chosen: on simulated places alone.
 
 Pretrains on eight simulated places and scores on four others, which are neither learned on here nor scored by the
-control of the experiment. Every labelled scene counts twice: as it is, and in another light (every band with a gain of
-``exp(N(0, 0.15))`` and an offset of ``N(0, 0.015)``; on classes of real scenes the world's bands are 0.04 off, see
-docs/world.md). No real scene is opened.
+control of the experiment; no real scene is opened.
 
     python bench/world_transfer_options.py --scenes FOLDER --out FOLDER encoders [NAMES]
     python bench/world_transfer_options.py --scenes FOLDER --out FOLDER tuning NAME
 
-``encoders`` compares networks, statistics and pretraining with a head on frozen features; ``tuning`` compares the same
+``encoders`` compares windows and light in pretraining with a head on frozen features; ``tuning`` compares the same
 candidates of learning from few labels for the pretrained and for random weights, with the forests beside them. Figures
 go to ``scores.csv`` in the folder and are not measured again. Scenes with fewer than two classes are left out.
 """
@@ -18,7 +16,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +29,7 @@ from swath.learn.task import SegmentationTask
 from swath.sources.world.world import World
 from swath.systems.eo import _world_learning as learning
 from swath.systems.eo._real_tasks import RealTask, simulated_task, thinned
-from swath.systems.eo._world_data import Scenes, Statistics, simulated, standardised
+from swath.systems.eo._world_data import Scenes, simulated, standardised
 from swath.systems.eo._world_learning import Pretraining, Shape, Tuning
 from swath.types import IGNORE
 
@@ -40,17 +37,14 @@ LEARNED = ("rondonia", "mato_grosso", "congo", "po_valley", "iowa", "mekong", "m
 HELD_OUT = ("bavaria", "kenya", "ganges", "california")
 DAYS = ("2019-02-14", "2019-07-20")
 SIDE = 384
-COLUMNS = ["seed", "encoder", "light", "task", "blocks", "what", "how", "seconds", "miou"]
+COLUMNS = ["seed", "encoder", "task", "what", "how", "seconds", "miou"]
 TUNED = ("bavaria_2019-07-20", "kenya_2019-02-14", "ganges_2019-02-14", "california_2019-07-20")
-BLOCKS = {"16x2": (16, 2), "8x2": (8, 2)}
-NARROW = Shape(width=16, depth=1)
-ENCODERS: dict[str, tuple[str, Shape, Pretraining]] = {
-    "own": ("scene", Shape(width=16, depth=1, batch_size=16), Pretraining()),
-    "own_jitter": ("scene", NARROW, Pretraining(jitter=0.2)),
-    "common_jitter": ("world", NARROW, Pretraining(jitter=0.2)),
-    "own_wide": ("scene", Shape(width=32, depth=0), Pretraining(jitter=0.2)),
-    "own_deep": ("scene", Shape(width=16, depth=2), Pretraining(jitter=0.2)),
-    "common_deep": ("world", Shape(width=16, depth=2), Pretraining(jitter=0.2)),
+SIDE_OF_BLOCK, PER_CLASS = 16, 2
+LARGE, SMALL = Shape(window=32), Shape(window=24)
+ENCODERS = {
+    "large_windows": (LARGE, Pretraining(steps=1500)),
+    "small_windows": (SMALL, Pretraining(steps=1500, batch_size=8)),
+    "small_windows_jitter": (SMALL, Pretraining(steps=1500, batch_size=8, jitter=0.2)),
 }
 HEADS = tuple(Tuning(ridge=ridge) for ridge in (1e-4, 1e-3, 1e-2))
 WHOLE = tuple(Tuning(steps=steps, rate=rate) for steps in (60, 200) for rate in (1e-3, 5e-3))
@@ -68,31 +62,22 @@ class Bench:
     def __init__(self, scenes: Path, out: Path, seed: int) -> None:
         world = World(seed=0)
         self.out, self.seed, self.table = out, seed, out / "scores.csv"
-        self.learned = simulated(world, LEARNED, DAYS, NARROW.bands, SIDE, scenes)
-        self.held_out = simulated(world, HELD_OUT, DAYS, NARROW.bands, SIDE, scenes)
+        self.learned = simulated(world, LEARNED, DAYS, LARGE.bands, SIDE, scenes)
+        self.held_out = simulated(world, HELD_OUT, DAYS, LARGE.bands, SIDE, scenes)
         out.mkdir(parents=True, exist_ok=True)
 
-    def tasks(self, encoder: str) -> Iterator[tuple[str, RealTask]]:
-        """The scenes of the places held out in the statistics of an encoder, as they are and in another light."""
-        common = Statistics.of(self.learned.values, self.learned.valid) if ENCODERS[encoder][0] == "world" else None
+    def tasks(self) -> Iterator[RealTask]:
+        """The scenes of the places held out, each in its own statistics."""
         for at, name in enumerate(self.held_out.names):
             try:
-                plain = simulated_task(name.replace(" ", "_"), self.held_out, at, NARROW.bands)
+                yield simulated_task(name.replace(" ", "_"), self.held_out, at, LARGE.bands).standardised(None)
             except InputError as error:
                 print(error)
-                continue
-            draw = rng.generator(self.seed, "light", name)
-            gain, offset = np.exp(draw.normal(0, 0.15, (6, 1, 1))), draw.normal(0, 0.015, (6, 1, 1))
-            other = np.where(plain.valid, plain.values * gain + offset, 0.0).astype(np.float32)
-            yield "plain", plain.standardised(common)
-            yield "other", replace(plain, values=other).standardised(common)
 
     def start(self, encoder: str) -> SegmentationTask:
         """The pretrained network."""
-        statistics, shape, how = ENCODERS[encoder]
-        raw = self.learned
-        common = Statistics.of(raw.values, raw.valid) if statistics == "world" else None
-        scenes = Scenes(standardised(raw.values, raw.valid, common), raw.valid, raw.labels, raw.names)
+        (shape, how), raw = ENCODERS[encoder], self.learned
+        scenes = Scenes(standardised(raw.values, raw.valid, None), raw.valid, raw.labels, raw.names)
         return learning.pretrained(shape, how, scenes, self.out / f"{encoder}_{self.seed}", self.seed)
 
     def note(self, **row: object) -> None:
@@ -114,25 +99,24 @@ def encoders(bench: Bench, names: list[str]) -> None:
     for name in names:
         if bench.measured(encoder=name):
             continue
-        shape, began = ENCODERS[name][1], time.perf_counter()
+        began = time.perf_counter()
         start = bench.start(name)
         seconds = round(time.perf_counter() - began)
-        blank = learning.network(shape, start.classes, bench.seed)
-        for light, task in bench.tasks(name):
+        blank = learning.network(ENCODERS[name][0], start.classes, bench.seed)
+        for task in bench.tasks():
+            learned, scored = drawn(bench, task)
             for what, weights in (("world", start), ("scratch", blank)):
                 features = learning.features_of(weights, task)
-                for blocks, (side, count) in BLOCKS.items():
-                    learned, scored = drawn(bench, task, side, count)
-                    for how in HEADS:
-                        reached = head_score(features, task, learned, scored, how)
-                        row = {"encoder": name, "light": light, "task": task.name, "blocks": blocks, "what": what}
-                        bench.note(**row, how=text(how), seconds=seconds, miou=reached)
+                for how in HEADS:
+                    reached = head_score(features, task, learned, scored, how)
+                    row = {"encoder": name, "task": task.name, "what": what, "how": text(how)}
+                    bench.note(**row, seconds=seconds, miou=reached)
         show(bench)
 
 
-def drawn(bench: Bench, task: RealTask, side: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def drawn(bench: Bench, task: RealTask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Labels to learn from and to score on."""
-    learned, labels = task.few(side, count, bench.seed)
+    learned, labels = task.few(SIDE_OF_BLOCK, PER_CLASS, bench.seed)
     return learned, thinned(labels, 30_000, rng.generator(bench.seed, "scored", task.name))
 
 
@@ -149,28 +133,23 @@ def head_score(
 
 def tuning(bench: Bench, name: str) -> None:
     """Steps and rates for all weights, from the pretrained and from random ones; and the forests."""
-    shape, start = ENCODERS[name][1], bench.start(name)
-    small = shape.model_copy(update={"batch_size": 8})
-    for light, task in bench.tasks(name):
-        if light == "other" and ENCODERS[name][0] == "scene":  # the same images, by construction
-            continue
-        for blocks in ("16x2",) if task.name.endswith(TUNED) else ():
-            learned, scored = drawn(bench, task, *BLOCKS[blocks])
-            for what, weights in (("world", start), ("scratch", None)):
-                for how in WHOLE:
-                    key = {"encoder": name, "light": light, "task": task.name, "blocks": blocks, "what": what}
-                    key["how"] = text(how)
-                    if bench.measured(**key):
-                        continue
-                    began = time.perf_counter()
-                    folder = bench.out / "tuning" / "_".join((*key.values(), str(bench.seed)))
-                    found = learning.tuned(small, how, task, learned, weights, folder, bench.seed)
-                    reached = learning.score(task.classes, scored, learning.mapped(found, task))
-                    bench.note(**key, seconds=round(time.perf_counter() - began), miou=reached)
-            for what, weights in (("forest", None), ("world_forest", start)):
-                found = learning.forest(shape, 200, task, learned, scored != IGNORE, weights, bench.seed)
-                row = {"encoder": name, "light": light, "task": task.name, "blocks": blocks, "what": what}
-                bench.note(**row, how="trees 200", miou=learning.score(task.classes, scored, found))
+    start, shape = bench.start(name), ENCODERS[name][0]
+    for task in (each for each in bench.tasks() if each.name in TUNED):
+        learned, scored = drawn(bench, task)
+        for what, weights in (("world", start), ("scratch", None)):
+            for how in WHOLE:
+                key = {"encoder": name, "task": task.name, "what": what, "how": text(how)}
+                if bench.measured(**key):
+                    continue
+                began = time.perf_counter()
+                folder = bench.out / "tuning" / "_".join((*key.values(), str(bench.seed)))
+                found = learning.tuned(shape, how, task, learned, weights, folder, bench.seed)
+                reached = learning.score(task.classes, scored, learning.mapped(found, task))
+                bench.note(**key, seconds=round(time.perf_counter() - began), miou=reached)
+        for what, weights in (("forest", None), ("world_forest", start)):
+            found = learning.forest(shape, 200, task, learned, scored != IGNORE, weights, bench.seed)
+            reached = learning.score(task.classes, scored, found)
+            bench.note(encoder=name, task=task.name, what=what, how="trees 200", miou=reached)
         show(bench)
 
 
@@ -180,12 +159,12 @@ def text(how: Tuning) -> str:
 
 
 def show(bench: Bench) -> None:
-    """Mean scores over places, dates and lights."""
-    frame = pd.read_csv(bench.table).fillna("")
-    keys = ["blocks", "encoder", "what", "how"]
-    lights = frame.pivot_table(index=keys, columns="light", values="miou", aggfunc="mean")
-    lights["count"] = frame.groupby(keys)["miou"].size()
-    print(lights.round(3).to_string(), flush=True)
+    """Mean scores over the scenes held out, and over the four of ``tuning`` alone."""
+    frame = pd.read_csv(bench.table)
+    keys = ["encoder", "what", "how"]
+    found = frame.groupby(keys)["miou"].agg(["mean", "size"])
+    found["four scenes"] = frame[frame["task"].isin(TUNED)].groupby(keys)["miou"].mean()
+    print(found.round(3).to_string(), flush=True)
 
 
 def main() -> None:

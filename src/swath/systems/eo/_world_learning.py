@@ -38,7 +38,6 @@ class Shape(BaseModel):
         bands: on the band axis.
         width, depth: of the U-Net, which works at full resolution.
         window: side of a training window in pixels.
-        batch_size: windows per step.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,7 +46,6 @@ class Shape(BaseModel):
     width: int = Field(default=16, ge=1)
     depth: int = Field(default=1, ge=0)
     window: int = Field(default=32, ge=8)
-    batch_size: int = Field(default=8, ge=1)
 
 
 class Pretraining(BaseModel):
@@ -57,13 +55,15 @@ class Pretraining(BaseModel):
         steps: of the optimiser.
         rate: peak learning rate.
         jitter: of the brightness of windows, see ``WindowLoader``.
+        batch_size: windows per step.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(default=1500, ge=1)
+    steps: int = Field(default=1200, ge=1)
     rate: float = Field(default=3e-3, gt=0)
     jitter: float = Field(default=0.0, ge=0)
+    batch_size: int = Field(default=16, ge=1)
 
 
 class Tuning(BaseModel):
@@ -75,6 +75,7 @@ class Tuning(BaseModel):
         ridge: weight of the squared coefficients of the head.
         steps: of the optimiser on all weights; 0 leaves the features as they are.
         rate: peak learning rate of these steps.
+        batch_size: windows per step.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,6 +83,7 @@ class Tuning(BaseModel):
     ridge: float = Field(default=1e-3, gt=0)
     steps: int = Field(default=0, ge=0)
     rate: float = Field(default=1e-3, gt=0)
+    batch_size: int = Field(default=8, ge=1)
 
 
 def network(shape: Shape, classes: tuple[str, ...], seed: int) -> SegmentationTask:
@@ -101,7 +103,7 @@ def pretrained(shape: Shape, how: Pretraining, scenes: Scenes, out: Path, seed: 
         scenes,
         band_set(shape.bands),
         size=shape.window,
-        batch_size=shape.batch_size,
+        batch_size=how.batch_size,
         batches=batches,
         seed=seed,
         jitter=how.jitter,
@@ -138,7 +140,7 @@ def tuned(
             scene,
             band_set(shape.bands),
             size=shape.window,
-            batch_size=shape.batch_size,
+            batch_size=how.batch_size,
             batches=how.steps,
             seed=seed,
             at=windows(learned, shape.window),

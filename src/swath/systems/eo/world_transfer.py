@@ -1,10 +1,10 @@
 """Does learning on the simulated Earth help on real scenes? Land cover and floods with few labelled blocks.
 
 A system of this project, not of a paper. A U-Net learns the eleven classes of land cover on clear, simulated scenes of
-Sentinel-2, of places all over the simulated Earth. On a real scene its features stay, and a new head learns from few
-labelled blocks of a class (*world*). The same network from random weights (*scratch*) learns from the same labels in
-the way that suits it best, and a random forest stands beside them, also with what the pretrained network says of each
-pixel as further features (*world_forest*).
+Sentinel-2, of places all over the simulated Earth. On a real scene a new head learns on its features from few labelled
+blocks of a class, then all of its weights do (*world*). The same network from random weights (*scratch*) learns from
+the same labels in the way that suits it best. A random forest stands beside them, alone and with what the pretrained
+network says of each pixel as further features (*world_forest*, *shuffled_forest*).
 
 Two real scenes: an Amazon scene of RStoolbox with polygons of four classes (Mueller et al. 2025; surface reflectance)
 and a chip of Sen1Floods11 (Bonafilia et al. 2020; reflectance at the top of the atmosphere, which was not learned on).
@@ -13,9 +13,9 @@ the same comparison on simulated places that were not learned on, where it must 
 compared, as none is read yet.
 
 How the contenders learn was chosen on simulated places that were held out, other ones than those of the control, and
-with as many candidates for random weights as for pretrained ones (``bench/world_transfer_options.py``); no real scene
-was looked at for it. The first version of this experiment could not find the effect of its positive control: its
-registration and numbers are in ``docs/world.md`` and in the history of the ledger.
+with as many candidates for random weights as for pretrained ones (``bench/world_transfer_options.py``); no score on a
+real scene took part. The first version of this experiment, whose real scores were known by then, could not find the
+effect of its positive control: its numbers are in ``claims/world_transfer.toml`` and ``docs/world.md``.
 
 How the scores are meant: mIoU over the labelled pixels of blocks away from those that were learned from, in the same
 scene, mean over independent draws of blocks. Two scenes say little about the rest of the Earth.
@@ -68,7 +68,7 @@ class Config(BaseModel):
         statistics: of the z-scores that networks read: each ``scene`` in its own, or all in those of the ``world``.
         block: side of a labelled block in pixels.
         per_class: labelled blocks for each class.
-        draws: of labelled blocks for each seed and scene.
+        draws: of labelled blocks for each seed and real scene; planted ones have one.
         most_scored: pixels to score for each draw; a random sample where more have a label.
         shape: of the network.
         pretraining: how it learns on the simulated scenes.
@@ -94,29 +94,21 @@ class Config(BaseModel):
         "mekong",
         "murray",
         "california",
-        "niger",
-        "taiga",
-        "patagonia",
-        "-4.5,39.5",
-        "31.0,30.8",
-        "90.5,22.6",
-        "117.5,31.5",
-        "33.5,48.0",
     )
-    planted: tuple[str, ...] = ("alberta", "1.5,48.3", "-61.0,-34.0")
+    planted: tuple[str, ...] = ("alberta", "1.5,48.3")
     days: tuple[str, ...] = ("2019-02-14", "2019-07-20")
     scene: int = Field(default=384, ge=16)
     base: str = "planet"
     statistics: Literal["scene", "world"] = "scene"
     block: int = Field(default=16, ge=2)
     per_class: int = Field(default=2, ge=1)
-    draws: int = Field(default=3, ge=1)
+    draws: int = Field(default=1, ge=1)
     most_scored: int = Field(default=30_000, ge=1)
     shape: Shape = Shape()
     pretraining: Pretraining = Pretraining()
-    start: Tuning = Tuning()
-    scratch: Tuning = Tuning()
-    trees: int = Field(default=200, ge=1)
+    start: Tuning = Tuning(steps=200, rate=5e-3)
+    scratch: Tuning = Tuning(steps=200, rate=1e-3)
+    trees: int = Field(default=100, ge=1)
 
     @classmethod
     def quick(cls) -> Config:
@@ -130,11 +122,11 @@ class Config(BaseModel):
             base="procedural",
             block=4,
             per_class=1,
-            draws=2,
-            shape=Shape(width=4, depth=1, window=16, batch_size=4),
-            pretraining=Pretraining(steps=4),
-            start=Tuning(steps=2),
-            scratch=Tuning(steps=2),
+            draws=1,
+            shape=Shape(width=4, depth=1, window=16),
+            pretraining=Pretraining(steps=2, batch_size=4),
+            start=Tuning(steps=2, batch_size=4),
+            scratch=Tuning(steps=2, batch_size=4),
             trees=5,
         )
 
@@ -234,7 +226,7 @@ def seed_rows(config: Config, data: Prepared, out: Path, seed: int) -> list[Resu
     }
     found: dict[str, dict[str, list[float]]] = {}
     for task in data.tasks:
-        for draw in range(config.draws):
+        for draw in range(1 if task.name.startswith(PLANTED) else config.draws):
             for name, reached in scores(config, task, starts, out / f"{task.name}_{draw}", (seed, draw)):
                 found.setdefault(name, {}).setdefault(task.name, []).append(reached)
     means = {name: {task: float(np.mean(each)) for task, each in tasks.items()} for name, tasks in found.items()}
@@ -252,9 +244,9 @@ def scores(
         how = config.start if name in starts else config.scratch
         network = learning.tuned(config.shape, how, task, learned, starts.get(name), out / name, seed)
         yield name, learning.score(task.classes, scored, learning.mapped(network, task))
-    for name, start in (("random_forest", None), ("world_forest", starts["world"])):
+    for name, start in {"random": None, **starts}.items():
         found = learning.forest(config.shape, config.trees, task, learned, scored != IGNORE, start, seed)
-        yield name, learning.score(task.classes, scored, found)
+        yield f"{name}_forest", learning.score(task.classes, scored, found)
 
 
 def _shuffled(scenes: Scenes, seed: int) -> Scenes:
@@ -280,7 +272,7 @@ def _rows(config: Config, data: Prepared, name: str, scores: dict[str, float], s
             if metric.startswith("miou_planted")
             else ("hybrid" if data.kind == "real" else "fixture"),
             split="test",
-            protocol=f"{config.per_class} labelled blocks of {config.block} pixels a class, {config.draws} draws",
+            protocol=f"{config.per_class} labelled blocks of {config.block} pixels a class",
             bands=",".join(config.shape.bands),
             backbone=name,
             seed=seed,
