@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -66,14 +67,28 @@ def terratorch(case: Path, epochs: int, seed: int) -> Infer:
 
 def rslearn(case: Path, epochs: int, seed: int) -> Infer:
     """As ``terratorch``, for rslearn."""
-    from datetime import UTC, datetime
-
-    from rslearn.models.component import FeatureExtractor, FeatureMaps
     from rslearn.models.singletask import SingleTaskModel
     from rslearn.models.unet import UNetDecoder
-    from rslearn.train.all_crops_dataset import get_window_crop_options
-    from rslearn.train.model_context import ModelContext, RasterImage
     from rslearn.train.tasks.segmentation import SegmentationHead
+
+    torch.manual_seed(seed)
+    images, labels = windows(case)
+    decoder = [UNetDecoder([(1, 32), (2, 64), (4, 128)], 2), SegmentationHead()]
+    model = SingleTaskModel([rslearn_encoder(images.shape[1])], decoder)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    for _ in range(epochs):
+        for chosen in torch.randperm(len(images)).split(BATCH):
+            optimiser.zero_grad()
+            loss = sum(model(rslearn_context(images[chosen]), rslearn_targets(labels[chosen])).loss_dict.values())
+            loss.backward()
+            optimiser.step()
+    model.eval()
+    return lambda image: rslearn_merged(model, image)
+
+
+def rslearn_encoder(bands: int, widths: tuple[int, ...] = (32, 64, 128)) -> nn.Module:
+    """A small convolutional encoder as rslearn wants one: maps at strides 1, 2 and 4."""
+    from rslearn.models.component import FeatureExtractor, FeatureMaps
 
     def block(inputs: int, outputs: int) -> nn.Sequential:
         layers = (nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU())
@@ -82,11 +97,11 @@ def rslearn(case: Path, epochs: int, seed: int) -> Infer:
     class Encoder(FeatureExtractor):
         """Convolutions at strides 1, 2 and 4."""
 
-        def __init__(self, bands: int, widths: tuple[int, ...] = (32, 64, 128)) -> None:
+        def __init__(self) -> None:
             super().__init__()
             self.blocks = nn.ModuleList(block(a, b) for a, b in zip((bands, *widths[:-1]), widths, strict=True))
 
-        def forward(self, context: ModelContext) -> FeatureMaps:
+        def forward(self, context: Any) -> FeatureMaps:
             """Maps at strides 1, 2 and 4."""
             values = torch.stack([inputs["image"].image[:, 0] for inputs in context.inputs])
             maps = []
@@ -95,51 +110,53 @@ def rslearn(case: Path, epochs: int, seed: int) -> Infer:
                 maps.append(values)
             return FeatureMaps(maps)
 
-    torch.manual_seed(seed)
-    images, labels = windows(case)
-    decoder = [UNetDecoder([(1, 32), (2, 64), (4, 128)], 2), SegmentationHead()]
-    model = SingleTaskModel([Encoder(images.shape[1])], decoder)
+    return Encoder()
+
+
+def rslearn_context(batch: Tensor) -> Any:
+    """Images (N, C, H, W) as rslearn hands them to its models; all of one date, which no part of the model reads."""
+    from datetime import UTC, datetime
+
+    from rslearn.train.model_context import ModelContext, RasterImage
+
     now = datetime.now(tz=UTC)
+    inputs = [{"image": RasterImage(image[:, None], [(now, now)])} for image in batch]
+    return ModelContext(inputs=inputs, metadatas=[])
 
-    def context(batch: Tensor) -> ModelContext:
-        inputs = [{"image": RasterImage(image[:, None], [(now, now)])} for image in batch]
-        return ModelContext(inputs=inputs, metadatas=[])
 
-    def targets(batch: Tensor) -> list[dict[str, RasterImage]]:
-        known = (batch != 255).float()
-        classes = torch.where(batch == 255, 0, batch)
-        return [
-            {"classes": RasterImage(label[None, None]), "valid": RasterImage(mask[None, None])}
-            for label, mask in zip(classes, known, strict=True)
-        ]
+def rslearn_targets(batch: Tensor) -> list[dict[str, Any]]:
+    """Labels (N, H, W), 255 unknown, as rslearn's head wants them."""
+    from rslearn.train.model_context import RasterImage
 
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    for _ in range(epochs):
-        for chosen in torch.randperm(len(images)).split(BATCH):
-            optimiser.zero_grad()
-            loss = sum(model(context(images[chosen]), targets(labels[chosen])).loss_dict.values())
-            loss.backward()
-            optimiser.step()
-    model.eval()
+    known = (batch != 255).float()
+    classes = torch.where(batch == 255, 0, batch)
+    return [
+        {"classes": RasterImage(label[None, None]), "valid": RasterImage(mask[None, None])}
+        for label, mask in zip(classes, known, strict=True)
+    ]
 
-    def infer(image: Tensor) -> Tensor:
-        # rslearn writes merged crops of a dataset on disk; here its crop positions and its rule for merging (half of
-        # the overlap is cut off each side, later crops lie on top) are used in memory.
-        height, width = image.shape[-2:]
-        padded = nn.functional.pad(image, (0, TILE, 0, TILE))
-        merged = torch.zeros(2, height, width)
-        with torch.inference_mode():
-            crops = sorted(get_window_crop_options((TILE, TILE), (OVERLAP, OVERLAP), (0, 0, width, height)))
-            for first in range(0, len(crops), BATCH):
-                part = crops[first : first + BATCH]
-                batch = torch.stack([padded[:, top:bottom, left:right] for left, top, right, bottom in part])
-                for (left, top, _, _), answer in zip(part, model(context(batch)).outputs, strict=True):
-                    up, aside = (OVERLAP // 2 if top else 0), (OVERLAP // 2 if left else 0)
-                    there = merged[:, top + up : top + TILE, left + aside : left + TILE]
-                    there.copy_(answer[:, up : up + there.shape[1], aside : aside + there.shape[2]])
-        return merged
 
-    return infer
+def rslearn_merged(model: nn.Module, image: Tensor) -> Tensor:
+    """Outputs (2, H, W) of an image (C, H, W).
+
+    rslearn writes merged crops of a dataset on disk; here its crop positions and its rule for merging (half of the
+    overlap is cut off each side, later crops lie on top) are used in memory.
+    """
+    from rslearn.train.all_crops_dataset import get_window_crop_options
+
+    height, width = image.shape[-2:]
+    padded = nn.functional.pad(image, (0, TILE, 0, TILE))
+    merged = torch.zeros(2, height, width)
+    with torch.inference_mode():
+        crops = sorted(get_window_crop_options((TILE, TILE), (OVERLAP, OVERLAP), (0, 0, width, height)))
+        for first in range(0, len(crops), BATCH):
+            part = crops[first : first + BATCH]
+            batch = torch.stack([padded[:, top:bottom, left:right] for left, top, right, bottom in part])
+            for (left, top, _, _), answer in zip(part, model(rslearn_context(batch)).outputs, strict=True):
+                up, aside = (OVERLAP // 2 if top else 0), (OVERLAP // 2 if left else 0)
+                there = merged[:, top + up : top + TILE, left + aside : left + TILE]
+                there.copy_(answer[:, up : up + there.shape[1], aside : aside + there.shape[2]])
+    return merged
 
 
 def windows(case: Path) -> tuple[Tensor, Tensor]:

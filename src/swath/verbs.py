@@ -92,10 +92,8 @@ def chips(
     from swath.chips.folder import appearing
 
     check_cutting(size=size, stride=stride, block=block, buffer=buffer, seed=seed)
-    cube = as_cube(scene)
+    cube = physical_cube(scene)
     raster, classes = labels_on(cube, labels, column, legend)
-    if not cubes.is_physical(cube):
-        cube = cubes.to_physical(cube)
     cubes.check_physical(cube)
     with appearing(Path(out)) as folder:
         chipset = room.cut(cube, raster, folder, size=size, stride=stride, legend=classes, drop=drop)
@@ -180,11 +178,8 @@ def predict(
 ) -> PredictionReport:
     """Map a scene of any size; memory depends on the tile, not on the scene.
 
-    Turned views and sets of classes come by ``swath.mapping.request``. A stopped run goes on where it was. What
-    cannot be read becomes no data and is listed in the report.
-
     Args:
-        model: anything that predicts, or the folder of a trained model.
+        model: anything that predicts, such as what ``swath.mapping.request`` gives, or the folder of a trained model.
         scene: an opened scene, an aligned cube, or a path.
         out: GeoTIFF to write; further outputs get their name as a suffix.
         tile: tile size in pixels.
@@ -201,18 +196,16 @@ def predict(
         ConfigError: an option is out of range, or an output would replace the scene.
         InputError: the model's bands are not in the scene, or its numbers cannot be what the model wants.
     """
-    from swath import cubes, mapping
+    from swath import mapping
     from swath import predict as room
 
     predictor = load(model) if isinstance(model, Path | str) else model
     source = scene if isinstance(scene, Path | str) else ""
     mapping.check_polygons(predictor, outputs, vectorise)
     room.check_request(predictor, out, tile=tile, overlap=overlap, outputs=outputs, source=source, extra=extra)
-    cube = as_cube(scene)
-    cube = cube if cubes.is_physical(cube) else cubes.to_physical(cube)
     report = room.predict_scene(
         predictor,
-        cube,
+        physical_cube(scene),
         Path(out),
         tile=tile,
         overlap=overlap,
@@ -230,7 +223,7 @@ def predict(
 
 
 def score(
-    model: Predictor | PathLike, chips: ChipSet | PathLike, *, split: str = "test", data_kind: DataKind = "real"
+    model: Predictor | PathLike, chips: ChipSet | PathLike, *, split: str = "test", data_kind: DataKind | None = None
 ) -> Score:
     """Score a model on one split of a chip set, with bootstrap intervals over chips.
 
@@ -238,10 +231,12 @@ def score(
         model: anything that predicts, or the folder of a trained model.
         chips: a chip set or its folder.
         split: which split to score.
-        data_kind: what the rows say of the data; chips cannot know whether they were simulated.
+        data_kind: what the rows say of the data; None: what the chips say of themselves, and ``real`` where they say
+            nothing.
 
     Raises:
-        InputError: the split is empty.
+        InputError: the split is empty, or model and chips have different classes.
+        ConfigError: ``data_kind`` is ``real`` and the chips say otherwise.
     """
     from swath import judge
 
@@ -257,7 +252,7 @@ def score_corrupted(
     severities: Sequence[int] = (1, 2, 3, 4, 5),
     seed: int = 0,
     split: str = "test",
-    data_kind: DataKind = "real",
+    data_kind: DataKind | None = None,
     out: PathLike | None = None,
 ) -> list[ResultRow]:
     """Score a model clean and under corruptions (see ``swath.judge.corruptions.sweep``).
@@ -269,7 +264,7 @@ def score_corrupted(
         severities: some of 1 to 5.
         seed: seed of the corruptions.
         split: which split to score.
-        data_kind: what the rows say of the data.
+        data_kind: as ``score``.
         out: result table, saved after every cell; what it holds already is not measured again.
 
     Raises:
@@ -288,7 +283,7 @@ def score_corrupted(
 
 
 def _scoring(
-    model: Predictor | PathLike, chips: ChipSet | PathLike, split: str, data_kind: DataKind
+    model: Predictor | PathLike, chips: ChipSet | PathLike, split: str, data_kind: DataKind | None
 ) -> tuple[Predictor, ChipLoader, ResultRow]:
     """The predictor, the chips of the split in their order, and what every row says about both."""
     from swath import chips as room
@@ -306,8 +301,33 @@ def _scoring(
         )
     loader = room.ChipLoader(chipset, ids, batch_size=32, seed=0, shuffle=False)
     config = learn.read_record(_model_folder(Path(model)))["config"] if isinstance(model, Path | str) else None
-    facts = judge.facts_of(chipset, table, predictor, part=split, data_kind=data_kind, config=config)
+    _check_classes(predictor, chipset)
+    kind = _kind_of(chipset, data_kind)
+    facts = judge.facts_of(chipset, table, predictor, part=split, data_kind=kind, config=config)
     return predictor, loader, facts
+
+
+def _check_classes(predictor: Predictor, chipset: ChipSet) -> None:
+    """Labels are numbers: classes of other names or in another order would give a score that means nothing."""
+    if tuple(predictor.classes) != chipset.classes:
+        raise InputError(
+            f"The model tells {', '.join(predictor.classes)} apart, and the chips of {chipset.folder} have the classes "
+            f"{', '.join(chipset.classes)}",
+            expected="the same classes in the same order",
+            remedy="cut the chips with the legend of those that the model was trained on",
+        )
+
+
+def _kind_of(chipset: ChipSet, said: DataKind | None) -> DataKind:
+    """What the chips say of themselves, or what the caller says: simulated data cannot be called real."""
+    own = chipset.data_kind
+    if said == "real" and own not in (None, "real"):
+        raise ConfigError(
+            f"The data were said to be real, and the chips of {chipset.folder} say that they are {own}",
+            expected=f"'{own}', which is also what is taken when nothing is said",
+            remedy="leave out --data (data_kind=)",
+        )
+    return said or own or "real"
 
 
 def serve(folder: PathLike, *, host: str = "127.0.0.1", port: int = 8000, hosts: Sequence[str] = ()) -> None:
@@ -349,6 +369,14 @@ def legend_of(predictor: Predictor) -> Legend | None:
 
     colours = getattr(predictor, "colours", ())
     return cubes.legend_from_colours(dict(zip(predictor.classes, colours, strict=True))) if colours else None
+
+
+def physical_cube(scene: xr.DataTree | xr.Dataset | PathLike) -> xr.Dataset:
+    """The scene as one aligned cube of physical values."""
+    from swath import cubes
+
+    cube = as_cube(scene)
+    return cube if cubes.is_physical(cube) else cubes.to_physical(cube)
 
 
 def as_cube(scene: xr.DataTree | xr.Dataset | PathLike) -> xr.Dataset:

@@ -12,6 +12,7 @@ import pytest
 import rasterio
 from cli_scenes import BANDS, MEANS, SENSOR, SIZE, Run, write_polygons, write_scene
 
+from swath.cli import show
 from swath.cubes import raster
 from swath.failures import EXIT_WITH_FAILURES
 
@@ -84,6 +85,24 @@ def test_every_output_agrees_with_the_others(swath: Run, model: Path, scene: Pat
     np.testing.assert_allclose(pixels(tmp_path / "m_margin.tif")[0][valid] / 200, ordered[-1] - ordered[-2], atol=0.005)
     assert (pixels(tmp_path / "m_entropy.tif")[0][~valid] == 255).all()
     assert best[valid].min() > 200 / 3 - 1
+
+
+def test_options_from_a_file(swath: Run, model: Path, scene: Path, tmp_path: Path) -> None:
+    options = (
+        "sensor: sentinel2_l2a\nbaseline: 05.09\ntile: 64\noverlap: 25%\noutputs: [class, margin]\nlenient: true\n"
+    )
+    (tmp_path / "map.yaml").write_text(options)
+    code, out, err = swath("predict", model, scene, "-o", tmp_path / "a.tif", "--config", tmp_path / "map.yaml")
+    assert code == 0, err
+    assert "margin: " in out and "confidence: " not in out
+    assert f"{show.percent(1 - HOLE / SIZE**2)} of the pixels mapped" in out
+    typed = ("--tile", 64, "--outputs", "class,margin", "--lenient")
+    assert swath("predict", model, scene, "-o", tmp_path / "b.tif", *SENSOR, *typed)[0] == 0
+    np.testing.assert_array_equal(pixels(tmp_path / "a_margin.tif"), pixels(tmp_path / "b_margin.tif"))
+    code, out, _ = swath(
+        "predict", model, scene, "-o", tmp_path / "c.tif", "-c", tmp_path / "map.yaml", "--outputs", "class"
+    )
+    assert code == 0 and "margin: " not in out
 
 
 def test_outputs_that_do_not_exist(swath: Run, model: Path, scene: Path, tmp_path: Path) -> None:

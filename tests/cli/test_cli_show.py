@@ -25,3 +25,21 @@ def test_numbers_are_rounded_and_right_aligned(capsys: pytest.CaptureFixture[str
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert [line.split() for line in lines] == [["name", "value"], ["a", "0.123"], ["b", "12,346"]]
     assert len({len(line) for line in lines}) == 1
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.0, "0 %"),
+        (1e-9, "under 0.1 %"),
+        (0.0004, "under 0.1 %"),
+        (0.0006, "0.1 %"),
+        (0.5, "50.0 %"),
+        (0.9994, "99.9 %"),
+        (0.9996, "over 99.9 %"),
+        (1 - 1e-12, "over 99.9 %"),
+        (1.0, "100 %"),
+    ],
+)
+def test_only_all_is_a_hundred_percent_and_only_nothing_none(share: float, text: str) -> None:
+    assert show.percent(share) == text

@@ -68,6 +68,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(("said", "kind"), [("simulated", "simulated"), ("", None), ("made up", None)])
+def test_what_an_item_says_of_its_data_reaches_its_cubes(tmp_path: Path, said: str, kind: str | None) -> None:
+    item = catalogue.write_item(tmp_path, "s2", "A", scene(), properties={"swath:data": said} if said else {})
+    opened = cubes.open(item.path)
+    assert opened.attrs.get("data_kind") == kind
+    assert {node.attrs.get("data_kind") for node in opened.children.values()} == {kind}
+    assert cubes.to_physical(cubes.to_cube(opened)).attrs.get("data_kind") == kind
+
+
 def test_a_scene_comes_back_bit_for_bit(place: Path) -> None:
     (item,) = catalogue.search(place, ids=["A"])
     again, first = catalogue.load(item), scene()

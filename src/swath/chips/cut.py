@@ -23,7 +23,7 @@ from swath.chips.align import IntegerRaster
 from swath.chips.folder import FAILURES, appearing
 from swath.chips.footprints import footprints
 from swath.chips.groups import group_names, majority
-from swath.chips.layout import INDEX, Description, class_columns, class_numbers
+from swath.chips.layout import ATTRS, INDEX, KIND, Description, class_columns, class_numbers
 from swath.chips.rows import Array, RowReader, gather, reader_of
 from swath.chips.tally import DropRules, Tally
 from swath.chips.windows import Windows, grid_windows
@@ -305,8 +305,13 @@ def _describe(cube: xr.Dataset, scene: GeoBox, legend: Legend, size: int) -> Des
         transform=tuple(float(number) for number in scene.affine[:6]),
         shape=(int(scene.shape.y), int(scene.shape.x)),
         source=source,
-        attrs={name: str(cube.attrs[name]) for name in ("sensor", "level", "baseline") if cube.attrs.get(name)},
+        attrs={name: str(value) for name in ATTRS if (value := cube.attrs.get(name) or _told(cube, name))},
     )
+
+
+def _told(cube: xr.Dataset, name: str) -> str:
+    """What the source of a scene tells: those of the simulated Earth begin with that word."""
+    return "simulated" if name == KIND and str(cube.attrs.get("source", "")).startswith("simulated (") else ""
 
 
 def _crs_text(scene: GeoBox) -> str:
@@ -321,10 +326,11 @@ def _write_index(table: pd.DataFrame, job: _Job, folder: Path) -> None:
     description = job.description
     table["image"] = "images/" + table["id"] + ".tif"
     table["label"] = "labels/" + table["id"] + ".tif"
+    table[KIND] = description.attrs.get(KIND, "")
     table["time"] = pd.Timestamp(description.times[0], unit="s", tz="UTC")
     windows = table[["row", "column"]].to_numpy(np.int64)
     shapes = footprints(description.geobox, windows, description.size)
-    columns = [*store.COLUMNS, *class_columns(description.legend)]
+    columns = [*store.COLUMNS, KIND, *class_columns(description.legend)]
     index = geopandas.GeoDataFrame(table[columns], geometry=shapes, crs="EPSG:4326")
     index.to_parquet(folder / INDEX, index=False)
     lines = sorted(f"{name} {digest}" for name, digest in zip(table["id"], table["content"], strict=True))

@@ -24,6 +24,11 @@ from swath.types import IGNORE
 SCHEMA_VERSION = 1
 FILE = "chips.json"
 INDEX = "index.parquet"
+KIND = "data_kind"
+"""Attribute of a cube and column of the index: whether the data are real, hybrid, simulated or a fixture."""
+
+ATTRS = ("sensor", "level", "baseline", KIND)
+"""What a chip set keeps of the attributes of its scene."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Description:
         transform: six numbers from (column, row) to (x, y) of the scene.
         shape: rows and columns of the scene.
         source: the file or name of the scene.
-        attrs: sensor, level and baseline of the scene.
+        attrs: those of the scene that ``ATTRS`` names.
         fingerprint: SHA-256 over the pixels, validity and labels of all chips.
     """
 

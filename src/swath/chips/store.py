@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import geopandas
 import numpy as np
@@ -15,13 +15,13 @@ from odc.geo.geobox import GeoBox
 
 from swath.chips import pixels
 from swath.chips.folder import FAILURES
-from swath.chips.layout import INDEX, Description, class_columns, class_numbers
+from swath.chips.layout import INDEX, KIND, Description, class_columns, class_numbers
 from swath.cubes import Legend
 from swath.errors import InputError, nearest
 from swath.failures import Failure, load_failures
 from swath.reading import check_parquet, inside, reading
 from swath.sensors import BandSet
-from swath.types import IGNORE, Batch, Modality
+from swath.types import IGNORE, Batch, DataKind, Modality
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
@@ -126,6 +126,14 @@ class ChipSet:
     def fingerprint(self) -> str:
         """SHA-256 over the pixels, validity and labels of all chips."""
         return self.description.fingerprint
+
+    @property
+    def data_kind(self) -> DataKind | None:
+        """Whether the data are real, simulated, ...; ``hybrid`` where chips differ, None where no chip says."""
+        kinds = set(self.index[KIND].fillna("").astype(str)) if KIND in self.index else {""}
+        if kinds == {""}:
+            return None
+        return next(kind for kind in get_args(DataKind) if kinds == {kind} or (kind == "hybrid" and len(kinds) > 1))
 
     @property
     def scene(self) -> GeoBox:
@@ -310,8 +318,21 @@ def _checked(index: GeoDataFrame, path: Path, description: Description) -> GeoDa
             expected="every chip once",
             remedy="cut the chips again",
         )
+    _check_kinds(index, path)
     _check_names(index, path)
     return index
+
+
+def _check_kinds(index: GeoDataFrame, path: Path) -> None:
+    """Refuse words about the data that nobody knows; older sets say nothing."""
+    known = ("", *get_args(DataKind))
+    odd = [kind for kind in index[KIND].fillna("").tolist() if kind not in known] if KIND in index else []
+    if odd:
+        raise InputError(
+            f"The index {path} calls its data '{str(odd[0])[:40]}'",
+            expected=f"one of {', '.join(known[1:])}, or nothing",
+            remedy="cut the chips again",
+        )
 
 
 def _check_names(index: GeoDataFrame, path: Path) -> None:

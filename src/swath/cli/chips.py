@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from swath.cli.config import Config
 from swath.cli.everyday import Bands, Baseline, Level, NoData, Sensor, Time, check_suffix, split_names
 from swath.failures import EXIT_WITH_FAILURES
 
@@ -34,6 +35,7 @@ def cut(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
     min_valid: Annotated[float, typer.Option(min=0, max=1, help="Least share of valid numbers in a chip.")] = 0.5,
     min_labelled: Annotated[float, typer.Option(min=0, max=1, help="Least share of labelled pixels.")] = 0.01,
+    config: Config = None,
 ) -> None:
     """Cut a scene and its labels into chips, with an index, a split and statistics."""
     from swath import chips as room

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from swath.cli.config import Config
 from swath.errors import ConfigError, nearest
 from swath.failures import EXIT_WITH_FAILURES, Failures
 
@@ -62,6 +63,7 @@ def make(
     seed: Annotated[int | None, typer.Option(min=0, help="world: which Earth (0).")] = None,
     base: Annotated[str | None, typer.Option(help="world: planet (real above 5 km) or procedural.")] = None,
     regions: Annotated[bool, typer.Option("--regions", help="world: list the named places.")] = False,
+    config: Config = None,
 ) -> None:
     """Make a data set: the real Earth in aligned global layers, or scenes of the simulated Earth with their truth."""
     _known(name, FETCHED)

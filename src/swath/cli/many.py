@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from swath.cli.config import Config
 from swath.cli.everyday import Bands, Baseline, Level, NoData, Sensor, Time, split_names
+from swath.cli.predict import Model, Overlap, Tile
 from swath.failures import EXIT_WITH_FAILURES
 
 
@@ -17,7 +19,7 @@ def add_to(app: typer.Typer, panel: str) -> None:
 
 
 def predict_many(
-    model: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
+    model: Model,
     scenes: Annotated[list[Path], typer.Argument(help="Scenes to map, each of any size.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the maps.")],
     sensor: Sensor = None,
@@ -26,11 +28,12 @@ def predict_many(
     nodata: NoData = None,
     bands: Bands = None,
     time: Time = None,
-    tile: Annotated[int, typer.Option(min=1, help="Tile size in pixels.")] = 256,
-    overlap: Annotated[str, typer.Option(help="Overlap of tiles: pixels, or a share of the tile up to 50%.")] = "25%",
+    tile: Tile = 256,
+    overlap: Overlap = "25%",
     confidence: Annotated[bool, typer.Option(help="Also write the probability of the chosen class.")] = True,
     lenient: Annotated[bool, typer.Option(help="Predict where at least one band is valid.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 works in this one.")] = 1,
+    config: Config = None,
 ) -> None:
     """Map many scenes; finished ones are passed over, failed ones listed in OUT/failures.csv (exit status 6)."""
     import functools

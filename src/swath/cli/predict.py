@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from swath.cli.config import Config
 from swath.cli.everyday import Bands, Baseline, Level, NoData, Sensor, Time, split_names
 from swath.failures import EXIT_WITH_FAILURES
 
@@ -15,13 +16,37 @@ if TYPE_CHECKING:
     from swath.predict import PredictionReport
 
 
+Model = Annotated[Path, typer.Argument(help="Folder of a trained model.")]
+Outputs = Annotated[
+    str,
+    typer.Option(
+        help="Maps to write, separated by commas: class, probability, probability_float16, confidence, margin,"
+        " entropy; with --augment also spread, disagreement."
+    ),
+]
+TrustToo = Annotated[
+    bool, typer.Option("--trust", help="Also write where the model applies and sets of classes ('swath trust').")
+]
+Augment = Annotated[str | None, typer.Option(help="Average over turned views: flips, rotations or d4 (all eight).")]
+Vectorise = Annotated[
+    Path | None, typer.Option(help="Also write the classes as polygons: .geojson, .gpkg or .parquet.")
+]
+Tile = Annotated[int, typer.Option(min=1, help="Tile size in pixels.")]
+Overlap = Annotated[str, typer.Option(help="Overlap of tiles: pixels, or a share of the tile up to 50%.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Tiles that the model sees at once.")]
+Lenient = Annotated[
+    bool, typer.Option("--lenient/--strict", help="Predict where one band is valid, or only where all are.")
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew, even if a stopped run left finished strips.")]
+
+
 def add_to(app: typer.Typer, panel: str) -> None:
     """Register the command on ``app``."""
     app.command("predict", rich_help_panel=panel)(predict)
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
+    model: Model,
     scene: Annotated[Path, typer.Argument(help="Scene to map, of any size.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="GeoTIFF to write; further outputs add their name to it.")],
     sensor: Sensor = None,
@@ -30,31 +55,16 @@ def predict(
     nodata: NoData = None,
     bands: Bands = None,
     time: Time = None,
-    outputs: Annotated[
-        str,
-        typer.Option(
-            help="Maps to write, separated by commas: class, probability, probability_float16, confidence, margin,"
-            " entropy; with --augment also spread, disagreement."
-        ),
-    ] = "class,confidence",
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Also write where the model applies and sets of classes ('swath trust').")
-    ] = False,
-    augment: Annotated[
-        str | None, typer.Option(help="Average over turned views: flips, rotations or d4 (all eight).")
-    ] = None,
-    vectorise: Annotated[
-        Path | None, typer.Option(help="Also write the classes as polygons: .geojson, .gpkg or .parquet.")
-    ] = None,
-    tile: Annotated[int, typer.Option(min=1, help="Tile size in pixels.")] = 256,
-    overlap: Annotated[str, typer.Option(help="Overlap of tiles: pixels, or a share of the tile up to 50%.")] = "25%",
-    batch_size: Annotated[int, typer.Option(min=1, help="Tiles that the model sees at once.")] = 8,
-    lenient: Annotated[
-        bool, typer.Option("--lenient/--strict", help="Predict where one band is valid, or only where all are.")
-    ] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew, even if a stopped run left finished strips.")
-    ] = False,
+    outputs: Outputs = "class,confidence",
+    trust: TrustToo = False,
+    augment: Augment = None,
+    vectorise: Vectorise = None,
+    tile: Tile = 256,
+    overlap: Overlap = "25%",
+    batch_size: BatchSize = 8,
+    lenient: Lenient = False,
+    fresh: Fresh = False,
+    config: Config = None,
 ) -> None:
     """Map a scene: windowed, blended, with no data where there was none. Writes COGs with QGIS styles.
 
@@ -112,7 +122,7 @@ def _tell(report: PredictionReport, polygons: Path | None) -> None:
         show.say(f"{name}: {path}")
     if polygons is not None:
         show.say(f"polygons: {polygons}")
-    shares = [f"{report.valid_share:.1%} of the pixels mapped"]
+    shares = [f"{show.percent(report.valid_share)} of the pixels mapped"]
     if report.skipped:
         shares.append(f"{report.skipped:,} empty tiles skipped")
     if report.resumed:

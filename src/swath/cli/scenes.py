@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from swath.cli.config import Config
 from swath.cli.everyday import Baseline, Level, Sensor, check_suffix, split_names
 from swath.failures import EXIT_WITH_FAILURES, Failures
 
@@ -64,6 +65,7 @@ def load(
     sensor: Sensor = None,
     level: Level = None,
     baseline: Baseline = None,
+    config: Config = None,
 ) -> None:
     """Open the scenes that fit as one, dates stacked in time; show what is in it, or write it as Zarr."""
     from swath import cubes

@@ -33,6 +33,18 @@ def number(cell: object) -> str:
     return str(cell)
 
 
+def percent(share: float) -> str:
+    """A share as percent with one decimal; only nothing is 0 % and only all is 100 %.
+
+    >>> percent(0.9996), percent(1.0), percent(0.0002)
+    ('over 99.9 %', '100 %', 'under 0.1 %')
+    """
+    if share in (0, 1):
+        return f"{share:.0%}".replace("%", " %")
+    text = f"{share:.1%}".replace("%", " %")
+    return {"100.0 %": "over 99.9 %", "0.0 %": "under 0.1 %"}.get(text, text)
+
+
 def as_json(value: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:
     """Print JSON for programs: no colours, no wrapping."""
     print(json.dumps(value, indent=2, default=str))

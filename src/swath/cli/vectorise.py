@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from swath.cli.config import Config
+
 
 class Small(StrEnum):
     """What happens to small regions."""
@@ -34,6 +36,7 @@ def vectorise(
         Small, typer.Option(help="Leave small regions out, or merge them into their largest neighbour.")
     ] = Small.drop,
     most: Annotated[int, typer.Option(help="Number of regions beyond which nothing is written.")] = 1_000_000,
+    config: Config = None,
 ) -> None:
     """Turn a class map into polygons with true areas; neighbours keep sharing their borders."""
     from swath import predict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +67,7 @@ def cell_area_m2(box: GeoBox) -> NDArray[np.float64]:
     if crs.geographic:
         return _geographic_areas(box)
     nominal = abs(box.affine.determinant) * _metres_per_unit(crs) ** 2
-    projection = Proj(crs.proj)
+    projection = _projection(crs)
     corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1], [0.5, 0.5]]) * [box.shape.x, box.shape.y]
     lon, lat = to_lonlat(box, corners[:, 0], corners[:, 1])
     scale = np.asarray(projection.get_factors(lon, lat).areal_scale)
@@ -107,6 +108,17 @@ def to_lonlat(
         return x, y
     lon, lat = Transformer.from_crs(crs.proj, 4326, always_xy=True).transform(x, y)
     return np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64)
+
+
+@lru_cache(maxsize=8)
+def _projection(crs: CRS) -> Proj:
+    """The projection of a CRS, made once.
+
+    While pyproj makes one, it silences a warning of its own by filters that all threads share (Python before 3.14);
+    another thread that changes filters just then, as everybody who opens a file does, would let it through. Using one
+    changes no filter, so that work in threads makes it beforehand.
+    """
+    return Proj(crs.proj)
 
 
 def _geod(crs: CRS) -> Geod:

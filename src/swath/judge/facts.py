@@ -28,7 +28,7 @@ def facts_of(
         split: its split table.
         model: the predictor; the bands are those it reads.
         part: the part of the split that is scored.
-        data_kind: real, hybrid, simulated or fixture; chips do not know, so whoever scores them has to say.
+        data_kind: real, hybrid, simulated or fixture; ``ChipSet.data_kind`` where the chips say it.
         config: the resolved options of the model, such as ``config`` of its checkpoint.
     """
     text = None if config is None else json.dumps(config, sort_keys=True, default=str)

@@ -92,7 +92,8 @@ class Counts:
         self._geobox = geobox
         self._pixels = np.zeros(len(self.classes), dtype=np.int64)
         self._area = np.zeros(len(self.classes), dtype=np.float64)
-        self._has_area = True
+        # Here, before threads begin: see grids.geobox, where the projection is made once.
+        self._has_area = _has_areas(geobox)
 
     def add(self, finished: Finished) -> None:
         """Count one finished window."""
@@ -102,11 +103,8 @@ class Counts:
         used = finished.fields.labels[finished.valid]
         pixels = np.bincount(used, minlength=len(self.classes))
         self._pixels += pixels
-        try:
+        if self._has_area:
             area = window_area_m2(self._geobox, finished.block.rows, finished.block.columns)
-        except ContractError:  # a rotated grid in degrees
-            self._has_area = False
-        else:
             self._area += np.bincount(used, weights=area[finished.valid], minlength=len(self.classes))
 
     def as_dict(self) -> dict[str, Any]:
@@ -132,6 +130,15 @@ class Counts:
         if not self._has_area:
             return {}
         return {name: float(area) / 1e6 for name, area in zip(self.classes, self._area, strict=True)}
+
+
+def _has_areas(geobox: GeoBox) -> bool:
+    """Whether pixels have areas, which those of a rotated grid in degrees have not."""
+    try:
+        window_area_m2(geobox, (0, 1), (0, 1))
+    except ContractError:
+        return False
+    return True
 
 
 def window_area_m2(geobox: GeoBox, rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[np.float64]:

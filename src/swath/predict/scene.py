@@ -1,4 +1,17 @@
-"""Predict a whole scene: any size, bounded memory, no-data in = no-data out, resumable."""
+"""Predict a whole scene: any size, bounded memory, no-data in = no-data out, resumable.
+
+The scene is covered by one lattice of overlapping tiles; class probabilities (never votes) or means are blended with
+weights that add up to 1. All dates of the cube go to the model as one series. Memory depends on super-block, tile and
+number of classes, not on the size of the scene; super-blocks and batches become smaller by themselves where a buffer
+would take more than ``BUDGET`` bytes. On a globe in degrees tiles reach across the antimeridian.
+
+The maps do not depend on the size of super-blocks, nor on the threads that read and write. The predictor is always
+given full batches; with another batch size a network may differ in the last bits, so that fields agree to about 1e-6.
+
+Finished strips lie in a hidden folder beside the map until all is done. A run that was stopped, however hard, goes on
+with them when it is started again with the same weights, scene and options, and gives the same bytes. A cube in memory,
+a scene at an address, or a predictor without a lasting description begins anew.
+"""
 
 from __future__ import annotations
 
@@ -61,6 +74,7 @@ class _Job:
     files: Mapping[str, Path]
     sweep: Sweep
     geobox: GeoBox
+    failure_table: Path
 
     @property
     def plan(self) -> Plan:
@@ -106,20 +120,7 @@ def predict_scene(
     on_error: Literal["skip", "stop"] = "skip",
     progress: bool = True,
 ) -> PredictionReport:
-    """Predict every valid pixel of a cube and write the maps as COGs.
-
-    The scene is covered by one lattice of overlapping tiles; class probabilities (never votes) or means are blended
-    with weights that add up to 1. All dates of the cube go to the model as one series. Memory depends on ``block``,
-    ``tile`` and the number of classes, not on the size of the scene; super-blocks and batches become smaller by
-    themselves where a buffer would take more than ``BUDGET`` bytes. On a globe in degrees tiles reach across the
-    antimeridian.
-
-    The maps do not depend on ``block``, nor on the threads that read and write. The predictor is always given full
-    batches; with another ``batch_size`` a network may differ in the last bits, so that fields agree to about 1e-6.
-
-    Finished strips lie in a hidden folder beside the map until all is done. A run that was stopped, however hard, goes
-    on with them when it is started again with the same weights, scene and options, and gives the same bytes. A cube in
-    memory, a scene at an address, or a predictor without a lasting description begins anew.
+    """Predict every valid pixel of a cube and write the maps as COGs; how, says the module.
 
     Args:
         predictor: predicts every pixel (tasks segmentation, change, pixel_regression, embedding). With an attribute
@@ -138,47 +139,53 @@ def predict_scene(
         extra: further layers by output name, such as those of conformal sets.
         resume: take the strips that an earlier run has finished.
         on_error: ``skip``: stored chunks that cannot be read become no-data and are listed in the report and in
-            ``NAME.failures.csv`` beside the map; a rerun repeats only their strips. ``stop``: they are an error.
+            ``NAME.failures.csv``; a rerun repeats only their strips. ``stop``: they are an error.
         progress: show a progress bar on standard error.
 
-    Returns:
-        Files, counts, seconds, areas, seams and failures.
-
     Raises:
-        ConfigError: tile, overlap, batch size, block or outputs out of range, a task without value per pixel, or a
-            name of an output that is no GeoTIFF, a folder, or the scene itself.
-        InputError: a wanted band is missing, stored numbers are given for physical ones, no pixel is valid or can be
-            read, or the scene was changed meanwhile.
+        ConfigError: an option out of range, a task without value per pixel, or an unusable name of an output.
+        InputError: a wanted band is missing, numbers are not physical, no pixel is valid or can be read, or the scene
+            was changed meanwhile.
         ContractError: the predictor's answer does not fit.
-        ResourceError: the disk or folder cannot take the maps (finished strips stay for the next run), or another run
-            is writing the same map.
+        ResourceError: disk or folder cannot take the maps (finished strips stay), or another run is writing them.
     """
     began = time.perf_counter()
     share_one_heap()
-    cube = cubes.as_cube(cube)
-    files = file_names(Path(out), wanted := layers(predictor, outputs, legend, extra))
-    check_files(files, str(cube.attrs.get("source", "")))
-    inputs = SceneInputs(cube, predictor.inputs)
-    sweep = _plan(predictor, inputs, wanted, _Tiling(tile, overlap, batch_size, block, strict, on_error == "skip"))
-    job = _Job(predictor, inputs, wanted, files, sweep, _coarser(inputs.geobox, sweep.scale))
+    cube, wanted = cubes.as_cube(cube), layers(predictor, outputs, legend, extra)
+    tiling = _Tiling(tile, overlap, batch_size, block, strict, on_error == "skip")
+    job = _job(predictor, cube, Path(out), wanted, tiling)
     stable = fingerprint(predictor, cube, job.described(tile, overlap))
-    tally = Tally()
     with ExitStack() as stack, torch.inference_mode(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE):
         folder = stack.enter_context(StripFolder(work_folder(Path(out)), stable, resume))
-        todo = _predict_with_bar(job, folder, tally, stack.enter_context(progress_bar(progress)))
-        counts, totals, failures = _summary(job, folder)
-        if not counts.valid:
-            folder.remove()
-            raise nothing_valid(job.source, failures, strict=sweep.strict)
-        _assemble(job, folder)
-        table = Failures(failures).save(failure_table(Path(out)))
-        if not failures or stable is None:
-            folder.remove()
+        return _run(job, folder, stack.enter_context(progress_bar(progress)), began, keep=stable is not None)
+
+
+def _job(predictor: Predictor, cube: xr.Dataset, out: Path, wanted: tuple[Layer, ...], tiling: _Tiling) -> _Job:
+    """Check a request and plan it."""
+    files = file_names(out, wanted)
+    check_files(files, str(cube.attrs.get("source", "")))
+    inputs = SceneInputs(cube, predictor.inputs)
+    sweep = _plan(predictor, inputs, wanted, tiling)
+    return _Job(predictor, inputs, wanted, files, sweep, _coarser(inputs.geobox, sweep.scale), failure_table(out))
+
+
+def _run(job: _Job, folder: StripFolder, bar: Progress, began: float, *, keep: bool) -> PredictionReport:
+    """Predict what is left, make the maps, and report; strips stay for a rerun only if ``keep`` and some failed."""
+    tally = Tally()
+    todo = _predict_with_bar(job, folder, tally, bar)
+    counts, totals, failures = _summary(job, folder)
+    if not counts.valid:
+        folder.remove()
+        raise nothing_valid(job.source, failures, strict=job.sweep.strict)
+    _assemble(job, folder)
+    table = Failures(failures).save(job.failure_table)
+    if not (failures and keep):
+        folder.remove()
     return PredictionReport(
-        files=dict(files),
+        files=dict(job.files),
         shape=job.shape,
         block=(job.plan.height, job.plan.width),
-        batch_size=sweep.batch_size,
+        batch_size=job.sweep.batch_size,
         tiles=job.plan.distinct,
         predicted=totals.predicted,
         skipped=totals.skipped,
@@ -192,7 +199,7 @@ def predict_scene(
         resumed=job.strips - len(todo),
         chunks_read=tally.chunks_read,
         chunks_needed=tally.chunks_needed,
-        seams=totals.seams.result(predictor.task in CLASS_TASKS),
+        seams=totals.seams.result(job.predictor.task in CLASS_TASKS),
         failures=tuple(failures),
         failure_table=table,
     )

@@ -3,6 +3,16 @@
 Memory holds a band of rows, the outlines of regions that are not finished, and one batch of polygons; with
 ``simplify_m`` above 0 the polygons of the whole map, because a border must be simplified together with both its
 neighbours.
+
+Columns: ``value``, ``class``, ``area_m2`` (sum of the true pixel areas, whatever the projection; of the region before
+its outline is simplified), ``perimeter_m`` (metres on the ground of the outline as written, see
+``swath.predict.ground``; what is cut at the edge of a global map is not counted), ``pixels`` and, with a confidence,
+``mean_confidence`` (mean over pixels, NaN where none is known).
+
+No-data never becomes a polygon. On a grid of degrees that goes around the globe, a region that reaches over the edge of
+the map is one feature with two parts. Borders are shared corner by corner: without simplification the polygons, burnt
+onto the grid again, give the map; with it they neither overlap nor leave gaps, and the edge of the map stays in place.
+The outlines of dropped regions are not simplified.
 """
 
 from __future__ import annotations
@@ -76,15 +86,7 @@ def vectorise(
 ) -> VectoriseReport:
     """Write the connected regions of a class map as polygons.
 
-    Columns: ``value``, ``class``, ``area_m2`` (sum of the true pixel areas, whatever the projection; of the region
-    before its outline is simplified), ``perimeter_m`` (metres on the ground of the outline as written, see
-    ``swath.predict.ground``; what is cut at the edge of a global map is not counted), ``pixels`` and, with
-    ``confidence``, ``mean_confidence`` (mean over pixels, NaN where none is known).
-
-    No-data never becomes a polygon. On a grid of degrees that goes around the globe, a region that reaches over the
-    edge of the map is one feature with two parts. Borders are shared corner by corner: without simplification the
-    polygons, burnt onto the grid again, give the map; with it they neither overlap nor leave gaps, and the edge of the
-    map stays in place. The outlines of dropped regions are not simplified. A map of no regions gives an empty file.
+    Columns and borders are as the module says. A map of no regions gives an empty file.
 
     Args:
         map_path: raster of class numbers.

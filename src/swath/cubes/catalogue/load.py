@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import dask.array as da
 import numpy as np
@@ -16,6 +16,7 @@ from swath.cubes.catalogue.items import Item
 from swath.cubes.cube import geobox_of, nodes_of, same_grid
 from swath.cubes.quality import clear
 from swath.errors import InputError, nearest
+from swath.types import DataKind
 
 QUALITY = "quality"
 
@@ -31,7 +32,8 @@ def load(
 ) -> xr.DataTree:
     """Open the scene of an item without reading its pixels.
 
-    Nodes on the grid of a quality asset carry it as the variable ``quality`` (time, y, x), attr ``scheme``.
+    Nodes on the grid of a quality asset carry it as the variable ``quality`` (time, y, x), attr ``scheme``. What the
+    item says of its data (``swath:data``: real, simulated, ...) becomes the attribute ``data_kind``.
 
     Args:
         item: from ``search``.
@@ -71,7 +73,10 @@ def load(
             expected="an asset called SCL, Fmask or QA_PIXEL, to tell cloud from ground",
             remedy="load it without --clear, or mask it yourself",
         )
-    attrs = dict(tree.attrs) | {"source": item.id, "collection": item.collection}
+    kind = str(item.properties.get("swath:data", ""))
+    said = {"data_kind": kind} if kind in get_args(DataKind) else {}
+    nodes = {name: cube.assign_attrs(said) for name, cube in nodes.items()}
+    attrs = dict(tree.attrs) | {"source": item.id, "collection": item.collection} | said
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=attrs), **nodes})
 
 
