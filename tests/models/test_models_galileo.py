@@ -12,6 +12,7 @@ import torch
 from model_batches import filled
 
 from swath import weights
+from swath.models._parts import house_names
 from swath.models.galileo import (
     SPACE,
     SPACE_TIME,
@@ -31,7 +32,7 @@ SIZES = {"space_time": (7, 13), "space": (3, 16), "time": (3, 6), "static": (4, 
 @lru_cache(maxsize=1)
 def real(folder: Path) -> GalileoEncoder:
     network = GalileoEncoder()
-    tensors = weights.read_tensors(folder / "galileo_nano_weights" / "encoder.pt")
+    tensors = house_names(weights.read_tensors(folder / "galileo_nano_weights" / "encoder.pt"))
     weights.fill(network, tensors, name="galileo_nano", source="galileo", verified=True)
     return network.eval()
 

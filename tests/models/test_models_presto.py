@@ -11,6 +11,7 @@ import torch
 from model_batches import filled
 
 from swath import weights
+from swath.models._parts import house_names
 from swath.models.presto import CHANNELS, GROUPS, NO_LAND_COVER, PixelSeries, Presto
 
 CASES = ("fuel3", "algae12", "masked12", "single1", "long24")
@@ -19,7 +20,7 @@ CASES = ("fuel3", "algae12", "masked12", "single1", "long24")
 @lru_cache(maxsize=1)
 def real(folder: Path) -> Presto:
     network = Presto()
-    tensors = weights.read_tensors(folder / "presto_weights" / "default_model.pt")
+    tensors = house_names(weights.read_tensors(folder / "presto_weights" / "default_model.pt"))
     weights.fill(network, tensors, name="presto", source="presto", verified=True)
     return network.eval()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from swath.models._parts import house_names
 from swath.models.encoder import Embeddings, Encoder, require_version
 from swath.models.galileo import GalileoEncoder
 from swath.models.galileo_patches import GalileoPatches, PatchOptions
@@ -61,5 +62,5 @@ def load(
 
 def _filled(known: Entry, network: Presto | GalileoEncoder, path: Path, *, verified: bool, strict: bool) -> LoadReport:
     bands = [(band.name, f"{band.published} of the weights, group {band.group}") for band in known.bands]
-    tensors = read_tensors(path)
+    tensors = house_names(read_tensors(path))
     return fill(network, tensors, name=known.name, source=str(path), verified=verified, bands=bands, strict=strict)

@@ -88,7 +88,8 @@ def version_of(name: str, network: nn.Module, bands: Sequence[PublishedBand], op
 
     Args:
         name: of the encoder.
-        network: its parameters count by name, shape and value.
+        network: its tensors count by shape and value, not by name, so that renaming a part of a network leaves
+            embeddings usable.
         bands: those that may be used, with their scaling.
         options: JSON values, such as the size of a patch.
     """
@@ -99,9 +100,9 @@ def version_of(name: str, network: nn.Module, bands: Sequence[PublishedBand], op
         "options": dict(options),
     }
     digest.update(json.dumps(recipe, sort_keys=True).encode())
-    for key, tensor in sorted(network.state_dict().items()):
-        digest.update(f"{key}{tuple(tensor.shape)}".encode())
-        digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
+    arrays = [np.ascontiguousarray(tensor.detach().cpu().numpy()) for tensor in network.state_dict().values()]
+    for part in sorted(hashlib.sha256(str(array.shape).encode() + array.tobytes()).digest() for array in arrays):
+        digest.update(part)
     return f"{name}-{digest.hexdigest()[:16]}"
 
 

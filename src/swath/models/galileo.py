@@ -2,9 +2,9 @@
 
 A square of pixels over 1 to 24 monthly steps of Sentinel-1 and -2, with maps, weather series and what holds for the
 whole place, becomes one token per patch, step and group of bands. Patches have 1 to 8 pixels a side, by resizing the
-stored kernels (as FlexiViT, arXiv 2212.08013, does). Written from a description of the published network; names of
-parameters are those of the file of weights. Missing tokens are masked as keys, and left out where no sample has them;
-the original moves them to the end, which gives the same numbers.
+stored kernels (as FlexiViT, arXiv 2212.08013, does). Written from a description of the published network. Missing
+tokens are masked as keys, and left out where no sample has them; the original moves them to the end, which gives the
+same numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swath.models._parts import EPS, Block, waves
+from swath.models._parts import EPS, HEADS, waves
+from swath.nn.transformer import Block
 
 WIDTH = 128
 DEPTH = 4
@@ -154,7 +155,7 @@ class GalileoEncoder(nn.Module):
         self.space_embed = nn.ModuleDict({name: PatchProjection(len(part)) for name, part in SPACE.items()})
         self.time_embed = nn.ModuleDict({name: nn.Linear(len(part), WIDTH) for name, part in TIME.items()})
         self.static_embed = nn.ModuleDict({name: nn.Linear(len(part), WIDTH) for name, part in STATIC.items()})
-        self.blocks = nn.ModuleList(Block(WIDTH, fused=False) for _ in range(DEPTH))
+        self.blocks = nn.ModuleList(Block(WIDTH, HEADS, epsilon=EPS) for _ in range(DEPTH))
         self.norm = nn.LayerNorm(WIDTH, eps=EPS)
 
     def forward(
@@ -194,10 +195,8 @@ class GalileoEncoder(nn.Module):
         out = torch.zeros_like(tokens)
         if not inner.shape[1]:
             return out
-        # A sample without any seen token would make NaN of a softmax over nothing; its tokens become 0 below.
-        keys = mask | ~mask.any(dim=1, keepdim=True)
         for block in self.blocks[:blocks]:
-            inner = block(inner, None if bool(keys.all()) else keys)
+            inner = block(inner, None if bool(mask.all()) else mask)
         out[:, kept] = torch.where(mask[..., None], inner, 0.0)
         return out
 

@@ -1,9 +1,9 @@
 """Presto, a masked autoencoder of pixel time series (arXiv 2304.14065): the network.
 
 One pixel with 1 to 24 monthly steps of Sentinel-1 and -2, weather, terrain and land cover, any part of which may be
-missing, becomes one vector of 128 numbers. Written from a description of the published network; names of parameters are
-those of the file of weights. It differs in form only: where the original moves seen tokens to the front and cuts the
-rest off, tokens that no sample of a batch sees are left out here and others are masked as keys: the same numbers.
+missing, becomes one vector of 128 numbers. Written from a description of the published network. It differs in form
+only: where the original moves seen tokens to the front and cuts the rest off, tokens that no sample of a batch sees are
+left out here and others are masked as keys, which gives the same numbers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from swath.models._parts import EPS, Block, unit_vectors
+from swath.models._parts import EPS, HEADS, unit_vectors
+from swath.nn.transformer import Block
 
 WIDTH = 128
 DEPTH = 2
@@ -90,7 +91,7 @@ class PrestoEncoder(nn.Module):
         self.eo_patch_embed = nn.ModuleDict({name: nn.Linear(len(part), WIDTH) for name, part in GROUPS.items()})
         self.dw_embed = nn.Embedding(LAND_COVER_CLASSES + 1, WIDTH)
         self.latlon_embed = nn.Linear(3, WIDTH)
-        self.blocks = nn.ModuleList(Block(WIDTH, fused=True) for _ in range(DEPTH))
+        self.blocks = nn.ModuleList(Block(WIDTH, HEADS, epsilon=EPS) for _ in range(DEPTH))
         self.norm = nn.LayerNorm(WIDTH, eps=EPS)
 
     def forward(self, series: PixelSeries) -> Tensor:
@@ -161,7 +162,7 @@ class PrestoDecoder(nn.Module):
         self.month_embed.weight.requires_grad_(False)
         self.channel_embeddings = channel_embed
         self.decoder_embed = nn.Linear(WIDTH, WIDTH)
-        self.decoder_blocks = nn.ModuleList(Block(WIDTH, fused=True) for _ in range(DEPTH))
+        self.decoder_blocks = nn.ModuleList(Block(WIDTH, HEADS, epsilon=EPS) for _ in range(DEPTH))
         self.decoder_norm = nn.LayerNorm(WIDTH, eps=EPS)
         self.eo_decoder_pred = nn.ModuleDict({name: nn.Linear(WIDTH, len(part)) for name, part in GROUPS.items()})
         self.dw_decoder_pred = nn.Linear(WIDTH, LAND_COVER_CLASSES)
