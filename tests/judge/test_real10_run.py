@@ -22,6 +22,7 @@ from swath.judge.real10 import (
     Target,
     mean_ranks,
     page,
+    rank_table,
     run,
     scores_table,
     suite_ranks,
@@ -191,6 +192,7 @@ def test_a_task_without_all_contenders_is_not_ranked(plan: Plan, tmp_path: Path)
     table.extend(part)
     (first, *_) = suite_ranks(table, ALL, plan.tasks)
     assert first.tasks == 1
+    assert "nan" not in rank_table(table, plan.tasks)
 
 
 def test_scores_by_hand() -> None:

@@ -54,9 +54,14 @@ def rank_table(table: ResultTable, tasks: Sequence[Task] = TASKS) -> str:
     for label in (*shown, BOTH) if len(shown) > 1 else shown:
         found = suite_ranks(table, None if label == BOTH else label, tasks)
         if found:
-            cells = [f"{each.mean:.2f} [{each.low:.2f}, {each.high:.2f}]" for each in found]
+            cells = [_rank(each) for each in found]
             lines.append(f"| {label} | {found[0].tasks} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _rank(rank: MeanRank) -> str:
+    """The mean with its interval, where several tasks give one."""
+    return f"{rank.mean:.2f}" + (f" [{rank.low:.2f}, {rank.high:.2f}]" if rank.tasks > 1 else "")
 
 
 def suite_ranks(table: ResultTable, variant: str | None, tasks: Sequence[Task] = TASKS) -> tuple[MeanRank, ...]:
