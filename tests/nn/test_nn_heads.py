@@ -67,6 +67,24 @@ def test_upernet_uses_every_level_and_every_bin() -> None:
     assert len(head.pooled) == 4 and head.context[0].in_channels == 8 + 4 * 8  # type: ignore[union-attr]
 
 
+def test_upernet_by_hand() -> None:
+    head = UPerNetHead(CHANNELS, STRIDES, 2, width=8, bins=(1, 2), norm="channel").eval()
+    fine, middle, coarse = pyramid(16, 16).maps
+
+    def grow(maps: Tensor, like: Tensor) -> Tensor:
+        return F.interpolate(maps, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+    pools = [grow(head.pooled[i](F.adaptive_avg_pool2d(coarse, side)), coarse) for i, side in enumerate((1, 2))]
+    third = head.context(torch.cat([coarse, *pools], dim=1))
+    second = head.lateral[1](middle) + grow(third, middle)
+    first = head.lateral[0](fine) + grow(second, fine)
+    joined = [head.smooth[0](first), grow(head.smooth[1](second), fine), grow(third, fine)]
+    expected = F.interpolate(
+        head.output(head.fuse(torch.cat(joined, dim=1))), scale_factor=2, mode="bilinear", align_corners=False
+    )
+    torch.testing.assert_close(head(pyramid(16, 16)), expected)
+
+
 def test_vector_head_takes_what_there_is() -> None:
     maps = (torch.randn(2, 4, 3, 3),)
     cls, tokens = torch.randn(2, 4), torch.randn(2, 5, 4)

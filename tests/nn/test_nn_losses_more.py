@@ -128,6 +128,8 @@ def test_lovasz_hinge_by_hand() -> None:
     assert float(loss.mean()) == pytest.approx(1.5 * 0.5 + 0.5 * 0.5)
     empty = losses.lovasz_hinge(torch.tensor([[0.5, -3.0]]), torch.tensor([[0, 0]]), torch.tensor(True))
     assert float(empty.mean()) == pytest.approx(1.5)
+    right = losses.lovasz_hinge(torch.tensor([[-0.5, 3.0]]), torch.tensor([[1, 1]]), torch.tensor(True))
+    assert float(right.mean()) == pytest.approx(1.5 * 0.5)  # an error below 0 counts as 0
     ignored = losses.lovasz_hinge(torch.tensor([[-0.5, 9.0]]), torch.tensor([[1, IGNORE]]), torch.tensor(True))
     assert float(ignored.mean()) == pytest.approx(1.5) and float(ignored.count) == 1
     with pytest.raises(ContractError, match="other than 0 and 1"):

@@ -99,12 +99,13 @@ def test_padding_repeats_the_border() -> None:
     torch.testing.assert_close(network(image).maps[0], network(padded).maps[0])
 
 
-def test_what_lies_under_the_mask_changes_nothing() -> None:
+@pytest.mark.parametrize("hidden", [7.5, float("nan")])
+def test_what_lies_under_the_mask_changes_nothing(hidden: float) -> None:
     network, image = small(), torch.randn(2, 2, 16, 16)
     present = torch.rand(2, 4, 4, generator=torch.Generator().manual_seed(0)) > 0.5
     pixels = present.repeat_interleave(4, 1).repeat_interleave(4, 2)[:, None]
     first = network(image, present)
-    second = network(torch.where(pixels, image, 7.5), present)
+    second = network(torch.where(pixels, image, hidden), present)
     torch.testing.assert_close(first.maps[0], second.maps[0])
     torch.testing.assert_close(first.cls, second.cls)
     assert bool((first.maps[0][~present[:, None].expand_as(first.maps[0])] == 0).all())
