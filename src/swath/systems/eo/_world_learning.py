@@ -60,7 +60,7 @@ class Pretraining(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(default=1200, ge=1)
+    steps: int = Field(default=1000, ge=1)
     rate: float = Field(default=3e-3, gt=0)
     jitter: float = Field(default=0.0, ge=0)
     batch_size: int = Field(default=16, ge=1)
@@ -163,8 +163,8 @@ def _set_head(found: SegmentationTask, task: RealTask, learned: NDArray[np.int64
     weight, bias = linear_head(rows, labels, len(task.classes), ridge=ridge)
     head = found.network.get_submodule("decoder.head")
     with torch.no_grad():
-        head.weight.copy_(weight.T[:, :, None, None])  # type: ignore[operator, union-attr]
-        head.bias.copy_(bias)  # type: ignore[operator, union-attr]
+        head.weight.copy_(weight.T[:, :, None, None])  # type: ignore[operator]
+        head.bias.copy_(bias)  # type: ignore[operator]
 
 
 def linear_head(
@@ -195,10 +195,10 @@ def linear_head(
         solver.zero_grad()
         entropy = F.cross_entropy(rows @ weight.T + bias, labels, reduction="none")
         total = (shares * entropy).sum() + ridge * (weight**2).sum()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         return total
 
-    solver.step(objective)  # type: ignore[no-untyped-call]
+    solver.step(objective)
     with torch.no_grad():
         own = weight / spread
         return own.float(), (bias - own @ centre).float()
