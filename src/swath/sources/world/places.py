@@ -25,7 +25,7 @@ PLACES = {
         NamedPlace("iowa", -93.5, 42.0, "large fields of maize and soya, United States"),
         NamedPlace("california", -120.2, 37.6, "dry foothills with fires, United States"),
         NamedPlace("alberta", -113.5, 54.5, "prairie and boreal forest, Canada"),
-        NamedPlace("rondonia", -62.8, -9.9, "rain forest that is being cleared, Brazil"),
+        NamedPlace("rondonia", -62.8, -9.9, "pasture and savanna where rain forest was, Brazil"),
         NamedPlace("mato_grosso", -55.5, -12.5, "savanna and large fields, Brazil"),
         NamedPlace("patagonia", -71.5, -47.0, "steppe and snow, Argentina"),
         NamedPlace("niger", 2.1, 13.5, "Sahel, one short rainy season"),
