@@ -89,7 +89,9 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
     chips: Annotated[Path, typer.Argument(help="Folder of a chip set.")],
     split: Annotated[str, typer.Option(help="Which split to score.")] = "test",
-    data: Annotated[Data, typer.Option(help="What the rows say of the data; chips cannot know.")] = Data.real,
+    data: Annotated[
+        Data | None, typer.Option(help="What the rows say of the data; default: what the chips say, else real.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the rows as parquet and CSV here.")] = None,
     corruptions: Annotated[
         str | None, typer.Option(help="Also score under these, separated by commas, or 'all'; resumes from --out.")
@@ -111,10 +113,11 @@ def evaluate(
     if html is not None:
         check_suffix(html, (".html",))
         pages.need_corruptions(html, corruptions)
+    kind: Literal["real", "hybrid", "simulated", "fixture"] | None = None if data is None else data.value
     if corruptions is not None:
-        _evaluate_corrupted(model, chips, (split, data.value), (corruptions, severities, seed, metric), (out, html))
+        _evaluate_corrupted(model, chips, (split, kind), (corruptions, severities, seed, metric), (out, html))
         return
-    score = verbs.score(model, chips, split=split, data_kind=data.value)
+    score = verbs.score(model, chips, split=split, data_kind=kind)
     rows = [(row.metric, row.class_name or "all", row.value, row.ci_low, row.ci_high) for row in score.rows]
     show.table(f"{split} split", ("metric", "class", "value", "low", "high"), rows)
     if out is not None:
@@ -129,7 +132,7 @@ def evaluate(
 def _evaluate_corrupted(
     model: Path,
     chips: Path,
-    source: tuple[str, Literal["real", "hybrid", "simulated", "fixture"]],
+    source: tuple[str, Literal["real", "hybrid", "simulated", "fixture"] | None],
     sweep: tuple[str, str, int, str],
     files: tuple[Path | None, Path | None],
 ) -> None:
