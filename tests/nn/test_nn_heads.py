@@ -206,8 +206,10 @@ def test_change_network(combine: str) -> None:
 
 def test_change_of_whole_images() -> None:
     network = backbone()
-    change = ChangeNetwork(network, VectorHead(2 * network.channels[-1], 3), "concat")
-    assert change(torch.randn(4, 2, 2, 16, 16)).shape == (4, 3)
+    head, images = VectorHead(2 * network.channels[-1], 3), torch.randn(4, 2, 2, 16, 16)
+    both = torch.cat([network(images[:, 0]).cls, network(images[:, 1]).cls], dim=1)
+    logits = ChangeNetwork(network, head, "concat")(images)
+    torch.testing.assert_close(logits, head.output(both), rtol=1e-4, atol=1e-5)
 
 
 def test_semantic_change_has_three_outputs() -> None:

@@ -62,6 +62,14 @@ def test_resizing_to_the_same_size_is_the_same_table() -> None:
     assert positions.resize_line(torch.tensor([[0.0], [2.0]]), 4)[:, 0].tolist() == [0, 0.5, 1.5, 2]
 
 
+def test_shrinking_does_not_alias() -> None:
+    """Every third place is 1: its mean is 1/9, and a third of the size must not hit or miss the ones."""
+    table = torch.zeros(12, 12, 1)
+    table[1::3, 1::3] = 1
+    inside = positions.resize_grid(table, 4, 4)[1:-1, 1:-1]
+    assert float((inside - 1 / 9).abs().max()) < 0.06
+
+
 def test_resizing_keeps_a_smooth_field() -> None:
     y, x = torch.meshgrid(torch.linspace(0, 1, 8), torch.linspace(0, 1, 8), indexing="ij")
     table = torch.stack([y, x, y * x], dim=-1)

@@ -97,7 +97,9 @@ def test_cosine_window_attention_by_hand() -> None:
     torch.testing.assert_close(attention(tokens, None)[0, 0], expected, rtol=1e-4, atol=1e-5)
     with torch.no_grad():
         attention.temperature.fill_(50.0)  # kept at 1 / 0.01
-    assert bool(torch.isfinite(attention(tokens, None)).all())
+    weights = (100 * cosine + table[windows.relative_index(2), 0]).softmax(1)
+    expected = attention.project(weights @ (value.T + attention.qkv.bias[8:]))
+    torch.testing.assert_close(attention(tokens, None)[0, 0], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -159,6 +161,14 @@ def test_shifted_windows_by_hand(version: int) -> None:
     other[:, 2:] += 1
     other[:, :, 2:] += 1
     torch.testing.assert_close(block.mix(other)[0, :2, :2], mixed[0, :2, :2])
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_map_of_one_window_is_not_shifted(version: int) -> None:
+    block = small(version).stages[0][1]  # type: ignore[index]
+    grid = torch.randn(1, 4, 4, 8)
+    whole = block.attention(grid.reshape(1, 1, 16, 8), None)[0, 0].reshape(4, 4, 8)
+    torch.testing.assert_close(block.mix(grid)[0], whole)
 
 
 @pytest.mark.parametrize("version", [1, 2])

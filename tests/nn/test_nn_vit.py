@@ -39,7 +39,7 @@ def test_a_hidden_token_equals_an_absent_one() -> None:
     seen = torch.tensor([[True, True, False, True, False]] * 2)
     hidden = block(tokens, seen)[:, [0, 1, 3]]
     torch.testing.assert_close(hidden, block(tokens[:, [0, 1, 3]]))
-    assert bool(torch.isfinite(block(tokens, torch.zeros_like(seen))).all())
+    torch.testing.assert_close(block(tokens, torch.zeros_like(seen)), block(tokens))  # none: nothing to hide
 
 
 def test_block_by_hand() -> None:
@@ -112,6 +112,17 @@ def test_what_lies_under_the_mask_changes_nothing(hidden: float) -> None:
     assert float((network(image).cls - first.cls).detach().abs().max()) > 1e-4  # type: ignore[operator]
 
 
+def test_nobody_looks_at_a_missing_token() -> None:
+    """What comes out is what the blocks give on the tokens present alone, at their places."""
+    network, image = small(), torch.randn(1, 2, 8, 8)
+    present = torch.tensor([[[True, False], [True, True]]])
+    tokens = (network.embed(image) + network._places(1, 2, 2)).flatten(1, 3)[:, [0, 2, 3]]
+    full, _ = network._with_class(tokens, None)
+    for block in network.blocks:
+        full = block(full)
+    torch.testing.assert_close(network(image, present).cls, network.norm(full)[:, 0])
+
+
 @pytest.mark.parametrize("token", [True, False])
 def test_no_token_present_is_finite(token: bool) -> None:
     features = small(class_token=token)(torch.randn(2, 2, 8, 8), torch.zeros(2, 2, 2, dtype=torch.bool))
@@ -165,7 +176,9 @@ def test_groups_of_bands() -> None:
     present = torch.ones(2, 2, 2, 2, dtype=torch.bool)
     present[:, 1] = False
     other[:, 4] += 1
-    torch.testing.assert_close(network(image, present).maps[0], network(other, present).maps[0])
+    one = network(image, present)
+    torch.testing.assert_close(one.maps[0], network(other, present).maps[0])
+    torch.testing.assert_close(one.maps[0].flatten(2), one.tokens[:, :4].mT)  # the mean over the one group present
 
 
 def test_taps_see_their_own_depth() -> None:
