@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from swath.cutting import check_cutting, labels_on
 from swath.errors import ConfigError, InputError
+from swath.loading import load as load
+from swath.loading import model_folder
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -101,27 +103,6 @@ def chips(
         split.save(folder / "split.parquet")
         room.statistics(chipset, split).save(folder / "statistics.json")
     return room.open(Path(out))
-
-
-def load(path: PathLike) -> SegmentationTask:
-    """Load a trained model; the training options are not needed.
-
-    Args:
-        path: the folder of a run (its best model is taken, else its last), or of one model in it.
-
-    Raises:
-        InputError: there is no checkpoint, or it is damaged or newer than this version.
-    """
-    from swath import learn
-
-    return learn.load_checkpoint(_model_folder(Path(path)))
-
-
-def _model_folder(path: Path) -> Path:
-    """The best model of a run, else its last, else the folder itself."""
-    from swath import learn
-
-    return next((path / name for name in (learn.BEST, learn.LAST) if (path / name).is_dir()), path)
 
 
 def fit(
@@ -300,7 +281,7 @@ def _scoring(
             remedy="choose another split, or cut more chips",
         )
     loader = room.ChipLoader(chipset, ids, batch_size=32, seed=0, shuffle=False)
-    config = learn.read_record(_model_folder(Path(model)))["config"] if isinstance(model, Path | str) else None
+    config = learn.read_record(model_folder(Path(model)))["config"] if isinstance(model, Path | str) else None
     _check_classes(predictor, chipset)
     kind = _kind_of(chipset, data_kind)
     facts = judge.facts_of(chipset, table, predictor, part=split, data_kind=kind, config=config)

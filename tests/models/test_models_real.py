@@ -12,6 +12,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from swath import models, sensors
+from swath.errors import ConfigError, InputError
 from swath.grids import LatLon
 from swath.sensors import BandSet
 from swath.types import Batch, Modality
@@ -55,3 +56,19 @@ def test_linear_heads_reach_the_scores_that_were_stored(real_data: Path) -> None
     for head, wanted in ((Ridge(alpha=10**2.5), 25.02), (LinearRegression(), 27.11)):
         made = head.fit(scaled[~test], target[~test]).predict(scaled[test])
         assert np.sqrt(np.mean((made - target[test]) ** 2)) == pytest.approx(wanted, abs=0.02)
+
+
+def test_the_front_door_loads_encoders_by_name_and_says_what(
+    real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import swath
+
+    file = real_data / "galileo_nano_weights" / "encoder.pt"
+    assert swath.load("galileo_nano", path=file).name == "galileo_nano"
+    assert "checksum agrees" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"'galileo' is not the name of an encoder.*nearest names are: galileo_nano"):
+        swath.load("galileo", path=file)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "presto").mkdir()
+    with pytest.raises(InputError, match="no checkpoint"):
+        swath.load("./presto")

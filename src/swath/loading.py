@@ -1,0 +1,53 @@
+"""Models by the folder that training wrote, or published encoders by their name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+from swath.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from swath.learn import SegmentationTask
+    from swath.models import GalileoPatches, PrestoPixels
+
+PathLike = Path | str
+
+
+@overload
+def load(model: Path) -> SegmentationTask: ...
+@overload
+def load(model: str, path: PathLike | None = None) -> SegmentationTask | PrestoPixels | GalileoPatches: ...
+def load(model: PathLike, path: PathLike | None = None) -> SegmentationTask | PrestoPixels | GalileoPatches:
+    """Load a trained model from its folder, or a published encoder by its name ('swath weights' lists them).
+
+    The weights of an encoder are fetched where they are absent, and a table tells what was loaded.
+
+    Args:
+        model: the folder of a run (its best model is taken, else its last), or of one model in it; or a name. A folder
+            that is called like an encoder is meant where it comes as a path or with its place: ``./presto``.
+        path: for a name: the file of the weights or its folder.
+
+    Raises:
+        InputError: there is no checkpoint, or it is damaged, newer than this version, or not the published file.
+        MissingError: the weights of an encoder are nowhere and cannot be fetched.
+        ConfigError: a path was given, and the model is no encoder.
+    """
+    from swath import learn, models, weights
+
+    if isinstance(model, str) and weights.is_name(model):
+        return models.load(model, path, say=print)
+    if path is not None:
+        raise ConfigError(
+            f"'{model}' is not the name of an encoder, and a path was given",
+            expected=f"one of {', '.join(weights.names())} with path=, or the folder of a trained model alone",
+            remedy=f"the nearest names are: {nearest(str(model), weights.names())}",
+        )
+    return learn.load_checkpoint(model_folder(Path(model)))
+
+
+def model_folder(path: Path) -> Path:
+    """The best model of a run, else its last, else the folder itself."""
+    from swath import learn
+
+    return next((path / name for name in (learn.BEST, learn.LAST) if (path / name).is_dir()), path)
