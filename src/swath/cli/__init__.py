@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from swath import __version__
-from swath.cli import area, bench, chips, data, everyday, many, more, predict, scenes, trust, vectorise
+from swath.cli import area, bench, chips, data, embed, everyday, many, more, predict, scenes, trust, vectorise, weights
 from swath.cli import map as map_command
 from swath.errors import SwathError
 
@@ -39,11 +39,13 @@ def _root(
 
 everyday.add_to(app)
 predict.add_to(app, everyday.PANEL)
+embed.add_to(app, everyday.PANEL)
 app.add_typer(chips.app, name="chips", rich_help_panel=everyday.PANEL)
 more.add_to(app)
 map_command.add_to(app)
 app.add_typer(scenes.app, name="scenes", rich_help_panel=more.PANEL)
 app.add_typer(data.app, name="data", rich_help_panel=more.PANEL)
+app.add_typer(weights.app, name="weights", rich_help_panel=more.PANEL)
 bench.add_to(app)
 area.add_to(app, more.PANEL)
 trust.add_to(app, more.PANEL)
