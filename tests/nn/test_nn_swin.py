@@ -82,22 +82,20 @@ def test_window_attention_by_hand() -> None:
     torch.testing.assert_close(attention(tokens, None)[0, 0], attention.project(weights @ value))
 
 
-def test_cosine_window_attention_by_hand() -> None:
+@pytest.mark.parametrize(("stored", "factor"), [(math.log(10), 10), (math.log(40), 40), (50.0, 100)])
+def test_cosine_window_attention_by_hand(stored: float, factor: float) -> None:
+    """The temperature is kept at 0.01 or above, the factor at 100 or below."""
     torch.manual_seed(0)
     attention = windows.CosineWindowAttention(4, 1, 2)
     with torch.no_grad():
         attention.qkv.bias.normal_()
-    tokens = torch.randn(1, 1, 4, 4)
+        attention.temperature.fill_(stored)
+    tokens = 1 + 0.05 * torch.randn(1, 1, 4, 4)  # alike, so that no factor makes one of them win outright
     query, key, value = (attention.qkv.weight[4 * part : 4 * part + 4] @ tokens[0, 0].T for part in range(3))
     query, key = query.T + attention.qkv.bias[:4], key.T  # keys have no bias
     cosine = F.cosine_similarity(query[:, None], key[None], dim=-1)
     table = 16 * torch.sigmoid(attention.bias_network(windows.log_offsets(2, 2)))
-    weights = (10 * cosine + table[windows.relative_index(2), 0]).softmax(1)
-    expected = attention.project(weights @ (value.T + attention.qkv.bias[8:]))
-    torch.testing.assert_close(attention(tokens, None)[0, 0], expected, rtol=1e-4, atol=1e-5)
-    with torch.no_grad():
-        attention.temperature.fill_(50.0)  # kept at 1 / 0.01
-    weights = (100 * cosine + table[windows.relative_index(2), 0]).softmax(1)
+    weights = (factor * cosine + table[windows.relative_index(2), 0]).softmax(1)
     expected = attention.project(weights @ (value.T + attention.qkv.bias[8:]))
     torch.testing.assert_close(attention(tokens, None)[0, 0], expected, rtol=1e-4, atol=1e-5)
 
