@@ -4,14 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
-EXTRAS := dev,planet,serve
+EXTRAS := dev,docs,planet,serve
 TORCH_INDEX ?=
 OUT ?= demo
 PORT ?= 8000
 SERVE ?= 1
 WORKERS ?= 2
 
-.PHONY: help setup demo test lint docs bench wheel resolve evidence clean
+.PHONY: help setup demo test lint docs site docs-check bench wheel resolve evidence clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ lint: setup ## ruff, mypy (strict on floors 0 to 4), import-linter
 docs: setup ## Check that every command and code block in README and docs runs
 	$(BIN)/python -m pytest tests/test_docs.py
 
+site: setup ## Build the site of the documents into site/ (any warning is an error)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs-check: setup ## Run the code blocks that are marked slow; notes date and minutes in docs/slow_blocks.json
+	$(BIN)/python tools/docs_check.py
+
 bench: setup ## Race the peers and measure memory (an hour, gigabytes; prints ratios, asserts nothing)
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
@@ -63,4 +69,4 @@ resolve: setup ## Dry resolution of all extras for Python 3.13
 	$(BIN)/uv pip compile --quiet --python-version 3.13 --all-extras pyproject.toml --output-file /dev/null && echo "resolves for Python 3.13"
 
 clean: ## Remove everything that the targets above made
-	rm -rf $(VENV) dist build $(OUT) runs
+	rm -rf $(VENV) dist build site $(OUT) runs

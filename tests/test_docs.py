@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import json
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +18,11 @@ import pytest
 import typer
 
 from swath import cli
+from swath.errors import MissingError
+
+sys.path.append(str(Path(__file__).parents[1] / "tools"))
+
+import docs_blocks
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -251,6 +258,92 @@ def check_keywords(call: ast.Call, function: Any) -> None:
 def test_a_wrong_python_block_is_noticed(code: str, wrong: str) -> None:
     with pytest.raises((AssertionError, AttributeError), match=f"'{wrong}'"):
         check_python(ast.parse(code))
+
+
+def runnable() -> list[Path]:
+    """The documents with Python blocks that run here; the same block as in the quickstart runs there alone."""
+    quickstart = {block.text for block in docs_blocks.blocks_to_run(docs_blocks.QUICKSTART)}
+    texts = {path: {block.text for block in docs_blocks.blocks_to_run(path)} for path in DOCUMENTS}
+    return [path for path, found in texts.items() if path == docs_blocks.QUICKSTART or found - quickstart]
+
+
+def run_blocks(blocks: Sequence[docs_blocks.Block]) -> dict[str, Any]:
+    """Run blocks in one namespace, in the current folder; data sets that are not installed skip the test."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks:
+        try:
+            exec(compile(block.text, block.place, "exec"), names)
+        except MissingError as error:
+            pytest.skip(f"{block.place}: {error}")
+        except NameError as error:
+            raise AssertionError(
+                f"{block.place}: {error}; mark a block that is no whole program as an excerpt"
+            ) from error
+    return names
+
+
+@pytest.mark.parametrize("path", runnable(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_python_blocks_of_a_page_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    if path != docs_blocks.QUICKSTART:
+        run_blocks([docs_blocks.scenery()])
+    names = run_blocks(docs_blocks.blocks_to_run(path))
+    if path == docs_blocks.QUICKSTART:
+        assert names["model"].classes == ("field", "forest", "water")
+        assert (tmp_path / "map.tif").stat().st_size > 1_000
+
+
+def test_the_six_lines_are_the_same_everywhere() -> None:
+    six = docs_blocks.blocks_to_run(docs_blocks.QUICKSTART)[1].text
+    assert len([line for line in six.splitlines() if line]) == 6
+    for page in ("README.md", "docs/index.md"):
+        assert six in [block.text for block in docs_blocks.blocks_of_page(ROOT / page)], page
+
+
+def test_a_block_that_is_no_program_is_noticed() -> None:
+    with pytest.raises(AssertionError, match=r"page:3.*nothing_such.*excerpt"):
+        run_blocks(docs_blocks.blocks_of("a\n\n```python\nprint(nothing_such)\n```\n", "page"))
+
+
+def test_marks_are_read() -> None:
+    text = "<!-- slow: 3 minutes -->\n```sh\na\n```\nx\n<!-- excerpt: yours -->\n```python\nb\n```\n```python\nc\n```\n"
+    blocks = docs_blocks.blocks_of(text, "page")
+    assert [(block.line, block.kind, block.text, block.mark, block.note) for block in blocks] == [
+        (2, "sh", "a\n", "slow", "3 minutes"),
+        (7, "python", "b\n", "excerpt", "yours"),
+        (10, "python", "c\n", "", ""),
+    ]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_mark_stands_before_a_block_and_says_something(path: Path) -> None:
+    marks = re.findall(r"^ *<!-- *(?:slow|excerpt)\b", prose(path), re.MULTILINE)
+    blocks = [block for block in docs_blocks.blocks_of_page(path) if block.mark]
+    assert len(marks) == len(blocks)
+    for block in blocks:
+        assert block.note, f"{block.place}: for how long, or why?"
+        slow = re.fullmatch(r"\d+ (?:seconds|minutes?|hours?)", block.note)
+        assert block.mark == "excerpt" or slow, f"{block.place}: '{block.note}' is no time such as '3 minutes'"
+
+
+NOTEBOOKS = sorted((ROOT / "docs").rglob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_cells_of_a_notebook_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    assert (notebook["nbformat"], len({cell["id"] for cell in notebook["cells"]})) == (4, len(notebook["cells"]))
+    code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert code[0] + "\n" == docs_blocks.scenery().text, "the notebook and the quickstart make the same scene"
+    blocks = [docs_blocks.Block(path.name, number, "python", text) for number, text in enumerate(code, start=1)]
+    names = run_blocks(blocks)
+    assert names["agreement"] > 0.9
+    assert {row.data_kind for row in names["score"].rows} == {"fixture"}
+
+
+def test_there_is_a_notebook() -> None:
+    assert [path.name for path in NOTEBOOKS] == ["front_door.ipynb"]
 
 
 def slug(heading: str) -> str:
