@@ -11,9 +11,11 @@ The front door mirrors the everyday commands::
     print(swath.score(model, chips))
     swath.serve(".")
 
-``swath.World`` is the simulated Earth. Nothing heavy is imported before a verb is used. Three verbs (``chips``,
-``predict``, ``serve``) are also the names of packages; those packages are callable, so that ``swath.chips(...)`` and
-``swath.chips.cut(...)`` both work (docs/adr/0001).
+``swath.World`` is the simulated Earth. Nothing heavy is imported before a verb is used. Four verbs (``chips``,
+``embed``, ``predict``, ``serve``) are also the names of packages; those packages are callable, so that
+``swath.chips(...)`` and ``swath.chips.cut(...)`` both work (docs/adr/0001). With few labels,
+``swath.embed("scene.tif", "emb.tif", model="presto")`` and ``swath.fit_features("emb.tif", "points.geojson", "run")``
+take the place of chips and training (docs/embeddings.md).
 """
 
 from __future__ import annotations
@@ -25,13 +27,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from swath.sources.world.world import World
-    from swath.verbs import fit, load, open, run, score
+    from swath.verbs import fit, fit_features, load, open, run, score
 
 __version__ = "0.1.0"
-__all__ = ["World", "chips", "fit", "load", "open", "predict", "run", "score", "serve"]
+__all__ = ["World", "chips", "embed", "fit", "fit_features", "load", "open", "predict", "run", "score", "serve"]
 
 _VERBS = frozenset(__all__) - {"World"}
-_ROOMS = frozenset({"chips", "predict", "serve"})
+_ROOMS = frozenset({"chips", "embed", "predict", "serve"})
 
 
 class _CallableRoom(ModuleType):

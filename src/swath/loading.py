@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING, overload
 from swath.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
+    from swath.embed import FeatureHead
     from swath.learn import SegmentationTask
     from swath.models import GalileoPatches, PrestoPixels
 
 PathLike = Path | str
+_HEAD = "head.json"
 
 
 @overload
-def load(model: Path) -> SegmentationTask: ...
+def load(model: Path) -> SegmentationTask | FeatureHead: ...
 @overload
-def load(model: str, path: PathLike | None = None) -> SegmentationTask | PrestoPixels | GalileoPatches: ...
-def load(model: PathLike, path: PathLike | None = None) -> SegmentationTask | PrestoPixels | GalileoPatches:
+def load(
+    model: str, path: PathLike | None = None
+) -> SegmentationTask | FeatureHead | PrestoPixels | GalileoPatches: ...
+def load(
+    model: PathLike, path: PathLike | None = None
+) -> SegmentationTask | FeatureHead | PrestoPixels | GalileoPatches:
     """Load a trained model from its folder, or a published encoder by its name ('swath weights' lists them).
 
     The weights of an encoder are fetched where they are absent, and a table tells what was loaded.
@@ -43,6 +49,10 @@ def load(model: PathLike, path: PathLike | None = None) -> SegmentationTask | Pr
             expected=f"one of {', '.join(weights.names())} with path=, or the folder of a trained model alone",
             remedy=f"the nearest names are: {nearest(str(model), weights.names())}",
         )
+    if (Path(model) / _HEAD).is_file():
+        from swath import embed
+
+        return embed.load_head(Path(model))
     return learn.load_checkpoint(model_folder(Path(model)))
 
 

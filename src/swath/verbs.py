@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from swath.cutting import check_cutting, labels_on
+from swath.embedding import check_features
+from swath.embedding import embed as embed
+from swath.embedding import fit_features as fit_features
 from swath.errors import ConfigError, InputError
 from swath.loading import load as load
 from swath.loading import model_folder
@@ -175,7 +178,8 @@ def predict(
 
     Raises:
         ConfigError: an option is out of range, or an output would replace the scene.
-        InputError: the model's bands are not in the scene, or its numbers cannot be what the model wants.
+        InputError: the model's bands are not in the scene, its numbers cannot be what the model wants, or embeddings
+            are of another version than those of training.
     """
     from swath import mapping
     from swath import predict as room
@@ -184,9 +188,11 @@ def predict(
     source = scene if isinstance(scene, Path | str) else ""
     mapping.check_polygons(predictor, outputs, vectorise)
     room.check_request(predictor, out, tile=tile, overlap=overlap, outputs=outputs, source=source, extra=extra)
+    cube = physical_cube(scene)
+    check_features(predictor, cube)
     report = room.predict_scene(
         predictor,
-        physical_cube(scene),
+        cube,
         Path(out),
         tile=tile,
         overlap=overlap,

@@ -66,20 +66,45 @@ def open_scene(
 
 
 def train(
-    chips: Annotated[Path, typer.Argument(help="Folder made by 'swath chips cut'.")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="Folder made by 'swath chips cut'; with --features: labelled points or polygons."),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the run; an unfinished run is resumed.")],
+    features: Annotated[
+        Path | None, typer.Option("--features", help="GeoTIFF of 'swath embed': train on a few labels, in seconds.")
+    ] = None,
+    head: Annotated[str | None, typer.Option(help="With --features: linear (the usual one) or forest.")] = None,
+    column: Annotated[str | None, typer.Option(help="With --features: column of the labels with the class.")] = None,
+    block: Annotated[
+        float | None, typer.Option(help="With --features: side of the blocks held out, in cells; else chosen.")
+    ] = None,
+    scene: Annotated[
+        Path | None, typer.Option(help="With --features: scene to compare with; else the one in the record.")
+    ] = None,
+    map_: Annotated[Path | None, typer.Option("--map", help="With --features: also write the map (GeoTIFF).")] = None,
+    data: Annotated[Data | None, typer.Option(help="With --features: what the scores say of the data (real).")] = None,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML with the training options.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training chips.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Chips per step.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation and data order.")] = 0,
 ) -> None:
-    """Train a model on a chip set. Stopped runs go on exactly where they were."""
+    """Train on chips, or with --features on a few labels. Stopped runs on chips go on exactly where they were."""
     from swath import verbs
-    from swath.cli import show
+    from swath.cli import few, show
 
+    asked = few.Asked(head, column, block, scene, map_)
+    few.check_options(
+        features,
+        {f"--{name}": value for name, value in (*vars(asked).items(), ("data", data))},
+        {"--config": config, "--epochs": epochs, "--learning-rate": learning_rate, "--batch-size": batch_size},
+    )
+    if features is not None:
+        few.train(features, source, out, asked, seed, "real" if data is None else data.value)
+        return
     result = verbs.fit(
-        chips, out, config=config, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, seed=seed
+        source, out, config=config, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, seed=seed
     )
     show.say(f"model: {out}")
     del result

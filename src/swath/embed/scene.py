@@ -84,11 +84,7 @@ def embed_scene(
         raise ConfigError(
             f"The storage is '{storage}'", expected="float16 or int8", remedy="float16 is exact to three digits"
         )
-    dataset = cubes.as_cube(cube)
-    _check_dates(dataset, encoder)
-    dataset = dataset if cubes.is_physical(dataset) else cubes.to_physical(dataset)
-    restricted = encoder.using(cubes.bands_of(dataset))
-    _check_units(dataset, restricted)
+    dataset, restricted = check_cube(encoder, cube)
     stride = restricted.output_stride
     tile = stride * _TILE_CELLS.get(stride, _COARSE_CELLS)
     source = str(dataset.attrs.get("source", ""))
@@ -124,6 +120,20 @@ def embed_scene(
     )
     record.write(Path(out))
     return EmbedReport(report, record)
+
+
+def check_cube(encoder: Encoder, cube: xr.Dataset | xr.DataTree) -> tuple[xr.Dataset, Encoder]:
+    """A cube in physical numbers, and the encoder restricted to its bands.
+
+    Raises:
+        InputError: the date is unknown, no band fits, or a band has another unit than the encoder takes.
+    """
+    dataset = cubes.as_cube(cube)
+    _check_dates(dataset, encoder)
+    dataset = dataset if cubes.is_physical(dataset) else cubes.to_physical(dataset)
+    restricted = encoder.using(cubes.bands_of(dataset))
+    _check_units(dataset, restricted)
+    return dataset, restricted
 
 
 def _check_dates(cube: xr.Dataset, encoder: Encoder) -> None:
