@@ -101,6 +101,17 @@ def part_of(geobox: GeoBox, start: tuple[int, int], shape: tuple[int, int], step
     return GeoBox(shape, affine, geobox.crs)
 
 
+def coarser(geobox: GeoBox, step: int) -> GeoBox:
+    """The grid of a map; pixels at its right and lower edge may reach beyond the scene.
+
+    Args:
+        geobox: the grid of the scene.
+        step: pixels of the scene per pixel of the map, along both axes.
+    """
+    height, width = (int(size) for size in geobox.shape)
+    return geobox if step == 1 else part_of(geobox, (0, 0), (-(-height // step), -(-width // step)), step)
+
+
 def check_unit(cube: xr.Dataset, wanted: Mapping[str, BandSet]) -> None:
     """Refuse stored numbers (DN) where the predictor wants physical ones, by unit and by a look at some values.
 

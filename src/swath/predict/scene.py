@@ -37,7 +37,7 @@ from swath import cubes, grids
 from swath.errors import ConfigError
 from swath.failures import Failure, Failures
 from swath.predict.fields import CLASS_TASKS, output_stride
-from swath.predict.inputs import SceneInputs, part_of
+from swath.predict.inputs import SceneInputs, coarser
 from swath.predict.layers import Layer, groups_for, layers
 from swath.predict.memory import release_free_memory, share_one_heap
 from swath.predict.report import Counts, PredictionReport
@@ -166,7 +166,7 @@ def _job(predictor: Predictor, cube: xr.Dataset, out: Path, wanted: tuple[Layer,
     check_files(files, str(cube.attrs.get("source", "")))
     inputs = SceneInputs(cube, predictor.inputs)
     sweep = _plan(predictor, inputs, wanted, tiling)
-    return _Job(predictor, inputs, wanted, files, sweep, _coarser(inputs.geobox, sweep.scale), failure_table(out))
+    return _Job(predictor, inputs, wanted, files, sweep, coarser(inputs.geobox, sweep.scale), failure_table(out))
 
 
 def _run(job: _Job, folder: StripFolder, bar: Progress, began: float, *, keep: bool) -> PredictionReport:
@@ -289,12 +289,6 @@ def _check_stride(predictor: Predictor, tile: int, overlap: int) -> None:
                 expected=f"a multiple of {step}",
                 remedy=f"use {value // step * step or step if name == 'tile' else value // step * step}",
             )
-
-
-def _coarser(geobox: GeoBox, step: int) -> GeoBox:
-    """The grid of the map; pixels at its right and lower edge may reach beyond the scene."""
-    height, width = (int(size) for size in geobox.shape)
-    return geobox if step == 1 else part_of(geobox, (0, 0), (-(-height // step), -(-width // step)), step)
 
 
 def _done(folder: StripFolder, strip: int) -> bool:
