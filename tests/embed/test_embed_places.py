@@ -79,9 +79,9 @@ def test_files_without_crs_of_lines_or_of_nothing_are_sentences(tmp_path: Path) 
         (tmp_path / "points.geojson").write_text("{}")
         read_places(tmp_path / "pionts.geojson")
     table = gpd.GeoDataFrame({"class": ["a"]}, geometry=[place(1, 1)])
-    table.to_file(tmp_path / "free.gpkg", driver="GPKG")
+    table.to_parquet(tmp_path / "free.parquet")
     with pytest.raises(InputError, match="no coordinate reference system"):
-        read_places(tmp_path / "free.gpkg")
+        read_places(tmp_path / "free.parquet")
     line = gpd.GeoDataFrame({"class": ["a"]}, geometry=[LineString([(0, 0), (1, 1)])], crs="EPSG:4326")
     line.to_file(tmp_path / "line.geojson")
     with pytest.raises(InputError, match="LineString"):

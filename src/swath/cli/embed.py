@@ -25,6 +25,9 @@ class _Parser:
     def __init__(self, parser: Any, names: Sequence[str], helps: Sequence[str]) -> None:
         self._parser, self._known = parser, {*names, *helps}
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
+
     def parse_args(self, args: list[str]) -> Any:
         """What the parser of a group gives."""
         return self._parser.parse_args([_DEFAULT, *args] if args and args[0] not in self._known else args)
