@@ -60,7 +60,7 @@ class Normaliser:
             InputError: the file cannot be read, or holds something else than two numbers per data set.
             ConfigError: as for the constants themselves.
         """
-        expected, remedy = "two numbers per data set, such as {\"pastis\": [0.2, 0.43]}", "check the file"
+        expected, remedy = 'two numbers per data set, such as {"pastis": [0.2, 0.43]}', "check the file"
         content = read_json(Path(path), expected=expected, remedy=remedy)
         with reading(Path(path), expected=expected, remedy=remedy):
             bounds = {name: (float(low), float(high)) for name, (low, high) in content.items()}
