@@ -10,6 +10,8 @@ OUT ?= demo
 PORT ?= 8000
 SERVE ?= 1
 WORKERS ?= 2
+# What else lies under bench/ takes arguments, or measures how real the simulated Earth is (docs/world.md).
+RACES := predict predict_memory windows tiles first_map metrics corruptions atmosphere world_render
 
 .PHONY: help setup demo test lint docs site docs-check bench wheel resolve evidence clean
 
@@ -57,7 +59,7 @@ docs-check: setup ## Run the code blocks that are marked slow; notes date and mi
 	$(BIN)/python tools/docs_check.py
 
 bench: setup ## Race the peers and measure memory (an hour, gigabytes; prints ratios, asserts nothing)
-	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for name in $(RACES); do echo "== bench/$$name.py"; $(BIN)/python bench/$$name.py || exit 1; done
 
 evidence: setup ## Decide the registered claim of the demo over all its seeds (up to an hour, resumable)
 	$(BIN)/swath run planet_land_cover --evidence --out runs/planet_land_cover
