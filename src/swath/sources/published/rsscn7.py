@@ -167,7 +167,7 @@ def check(root: Path | str) -> list[str]:
     sizes: Counter[tuple[int, int]] = Counter()
     for scene in scenes:
         try:
-            sizes[scene.image().shape[1:]] += 1  # type: ignore[index]
+            sizes[scene.image().shape[1:]] += 1
         except InputError as error:
             found.append(f"{scene.id}: not a readable picture ({reason(error)}); file {scene.path.name}")
         if not 1 <= scene.number <= PER_CLASS:

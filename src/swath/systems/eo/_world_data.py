@@ -48,8 +48,12 @@ class Scenes:
     @classmethod
     def joined(cls, parts: Sequence[Scenes]) -> Scenes:
         """Several groups of scenes of one size as one."""
-        arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "valid", "labels"))
-        return cls(*arrays, tuple(name for part in parts for name in part.names))
+        return cls(
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([part.valid for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            tuple(name for part in parts for name in part.names),
+        )
 
 
 @dataclass(frozen=True)
