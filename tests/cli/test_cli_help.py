@@ -56,7 +56,7 @@ print("good")
 def test_unknown_name_of_the_front_door_lists_what_there_is() -> None:
     import swath
 
-    with pytest.raises(AttributeError, match="fit, load, open"):
+    with pytest.raises(AttributeError, match="fit, fit_features, load, open"):
         swath.nothing  # noqa: B018
 
 

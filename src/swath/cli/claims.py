@@ -1,4 +1,4 @@
-"""What ``swath claims --rerun`` prints: values beside the stored ones, or verdicts with a fresh seed."""
+"""What ``swath claims --rerun SLUG`` prints: values beside the stored ones, or verdicts with a fresh seed."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _TABLES = frozenset({".geojson", ".json", ".gpkg", ".shp", ".zip", ".fgb", ".par
 
 
 class _Parser:
-    """A parser that reads ``swath embed SCENE ...`` as ``swath embed make SCENE ...``."""
+    """A parser that reads a scene after the word embed as the command that makes a map of it."""
 
     def __init__(self, parser: Any, names: Sequence[str], helps: Sequence[str]) -> None:
         self._parser, self._known = parser, {*names, *helps}

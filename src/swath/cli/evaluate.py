@@ -1,4 +1,4 @@
-"""What ``swath evaluate --corruptions`` leaves behind for people: one page with grids, curves and examples."""
+"""What a sweep of ``swath evaluate`` leaves behind for people: one page with grids, curves and examples."""
 
 from __future__ import annotations
 

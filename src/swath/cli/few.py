@@ -1,4 +1,4 @@
-"""``swath train --features``: what it tells, and which options go together."""
+"""``swath train`` on features: what it tells, and which options go together."""
 
 from __future__ import annotations
 

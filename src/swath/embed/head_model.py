@@ -25,7 +25,7 @@ SCHEMA_VERSION = 1
 RECORD, WEIGHTS = "head.json", "head.safetensors"
 FLOOR = 1e-6
 """Smallest share given to a class, so that logarithms stay finite."""
-_EXPECTED = f"the {RECORD} of a head that 'swath train --features' wrote"
+_EXPECTED = f"the {RECORD} of a head that 'swath train' wrote on features"
 _REMEDY = "copy the run again, or train again"
 
 
