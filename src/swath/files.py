@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import shutil
+import sys
 import tempfile
 import time
 import uuid
@@ -245,6 +246,19 @@ def _check_written_out(root: Any) -> None:
         raise yaml.composer.ComposerError(
             None, None, f"its aliases stand for more than {limits.YAML_NODES.value} values", root.start_mark
         )
+
+
+def user_cache(name: str) -> Path:
+    """Where fetched files of one kind are kept: ``name`` in $SWATH_CACHE, else in the user's cache for swath."""
+    if os.environ.get("SWATH_CACHE"):
+        return Path(os.environ["SWATH_CACHE"]) / name
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "swath" / name
 
 
 def sha256(path: Path) -> str:

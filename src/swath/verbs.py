@@ -178,14 +178,12 @@ def predict(
 
     Raises:
         ConfigError: an option is out of range, or an output would replace the scene.
-        InputError: the model's bands are not in the scene, its numbers cannot be what the model wants, or embeddings
-            are of another version than those of training.
+        InputError: bands are missing, numbers cannot be what the model wants, or embeddings are of another version.
     """
     from swath import mapping
     from swath import predict as room
 
-    predictor = load(model) if isinstance(model, Path | str) else model
-    source = scene if isinstance(scene, Path | str) else ""
+    predictor, source = (load(model) if isinstance(model, Path | str) else model), _path_of(scene)
     mapping.check_polygons(predictor, outputs, vectorise)
     room.check_request(predictor, out, tile=tile, overlap=overlap, outputs=outputs, source=source, extra=extra)
     cube = physical_cube(scene)
@@ -207,6 +205,10 @@ def predict(
     if vectorise is not None:
         room.vectorise(report.files["class"], Path(vectorise), confidence=report.files.get("confidence"))
     return report
+
+
+def _path_of(scene: xr.DataTree | xr.Dataset | PathLike) -> PathLike:
+    return scene if isinstance(scene, Path | str) else ""
 
 
 def score(

@@ -80,10 +80,7 @@ def embed_scene(
         InputError: no band fits, dates are unknown, or values cannot be what they are said to be.
         ConfigError: the storage is unknown.
     """
-    if storage not in ("float16", "int8"):
-        raise ConfigError(
-            f"The storage is '{storage}'", expected="float16 or int8", remedy="float16 is exact to three digits"
-        )
+    _check_storage(storage)
     dataset, restricted = check_cube(encoder, cube)
     stride = restricted.output_stride
     tile = stride * _TILE_CELLS.get(stride, _COARSE_CELLS)
@@ -106,20 +103,33 @@ def embed_scene(
         resume=resume,
         progress=progress,
     )
-    record = EmbeddingRecord(
-        encoder=restricted.name,
-        version=restricted.version,
-        dimensions=restricted.embedding_dim,
-        stride=stride,
-        bands=restricted.inputs["image"].names,
+    record = _record_of(restricted, dataset, storage, scale, _rounding(sample, storage, scale))
+    record.write(Path(out))
+    return EmbedReport(report, record)
+
+
+def _check_storage(storage: str) -> None:
+    if storage not in ("float16", "int8"):
+        raise ConfigError(
+            f"The storage is '{storage}'", expected="float16 or int8", remedy="float16 is exact to three digits"
+        )
+
+
+def _record_of(
+    encoder: Encoder, dataset: xr.Dataset, storage: Storage, scale: float, rounding: float | None
+) -> EmbeddingRecord:
+    return EmbeddingRecord(
+        encoder=encoder.name,
+        version=encoder.version,
+        dimensions=encoder.embedding_dim,
+        stride=encoder.output_stride,
+        bands=encoder.inputs["image"].names,
         dates=tuple(str(item) for item in dataset["time"].values.astype("datetime64[s]")),
         storage=storage,
         scale=scale,
-        rounding=_rounding(sample, storage, scale),
-        source=source,
+        rounding=rounding,
+        source=str(dataset.attrs.get("source", "")),
     )
-    record.write(Path(out))
-    return EmbedReport(report, record)
 
 
 def check_cube(encoder: Encoder, cube: xr.Dataset | xr.DataTree) -> tuple[xr.Dataset, Encoder]:

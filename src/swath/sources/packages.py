@@ -22,7 +22,7 @@ from pathlib import Path
 
 from swath.errors import InputError, MissingError, nearest
 from swath.failures import Failure, Failures
-from swath.files import remove_leftovers, sha256, temporary_stem
+from swath.files import remove_leftovers, sha256, temporary_stem, user_cache
 
 Progress = Callable[[str], None]
 
@@ -185,15 +185,7 @@ class Holding:
 
 def cache_directory() -> Path:
     """Where fetched files are kept: ``packages`` in $SWATH_CACHE, else in the user's cache for swath."""
-    if os.environ.get("SWATH_CACHE"):
-        return Path(os.environ["SWATH_CACHE"]) / "packages"
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "swath" / "packages"
+    return user_cache("packages")
 
 
 def fetch_package(package: Package) -> Path:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from swath.errors import InputError, MissingError
-from swath.files import make_folder, sha256
+from swath.files import make_folder, sha256, user_cache
 from swath.weights.catalogue import Entry
 from swath.weights.download import Progress, download
 
@@ -34,15 +33,7 @@ class Found:
 
 def cache_directory() -> Path:
     """Where fetched weights are kept: ``weights`` in $SWATH_CACHE, else in the user's cache for swath."""
-    if os.environ.get("SWATH_CACHE"):
-        return Path(os.environ["SWATH_CACHE"]) / "weights"
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "swath" / "weights"
+    return user_cache("weights")
 
 
 def cached(entry: Entry) -> Path:

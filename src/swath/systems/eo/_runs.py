@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol, Self
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, Self, TypeVar
+
+from swath import judge
+from swath.files import make_folder
+from swath.judge import ResultTable
+from swath.types import ResultRow
+
+Data = TypeVar("Data")
 
 
 class Options(Protocol):
@@ -47,3 +56,42 @@ def command(slug: str, config: Options, seed: int, *, verb: str | None = None) -
 def quick_note(config: Options) -> tuple[str, ...]:
     """The note that a quick run begins with; nothing for a full one."""
     return ("This is a quick run: its scores mean nothing.",) if is_quick(config) else ()
+
+
+def measure_evidence(
+    slug: str,
+    out: Path,
+    *,
+    prepare: Callable[[], Data],
+    hash_of: Callable[[Data], str],
+    rows_of: Callable[[Data, Path, int], list[ResultRow]],
+) -> tuple[Data, tuple[ResultRow, ...]]:
+    """Measure all registered seeds of a system, resumable per seed, and write the evidence beside the registration.
+
+    Args:
+        slug: the system.
+        out: folder of the run; finished seeds in it are taken up again.
+        prepare: finds the data that all seeds share.
+        hash_of: fingerprint of these data.
+        rows_of: every number of one seed, from the data, the folder of the seed and the seed.
+
+    Returns:
+        The data, and the rows of all seeds.
+
+    Raises:
+        ClaimError: the registration is not committed, or ``out`` holds seeds measured under another one.
+    """
+    registration = judge.require_ledger() / f"{slug}.toml"
+    claims = judge.load_registration(registration)
+    started_at = judge.require_committed(registration)
+    make_folder(out)
+    data = prepare()
+    judge.same_conditions(registration, out, data_hash=hash_of(data))
+    rows: list[ResultRow] = []
+    for seed in claims[0].seeds:
+        done = out / f"seed_{seed}" / "rows.parquet"
+        if not done.exists():
+            ResultTable(rows_of(data, out / f"seed_{seed}", seed)).save(done)
+        rows += list(ResultTable.load(done).rows)
+    judge.write_evidence(registration, rows, data_hash=hash_of(data), started_at=started_at)
+    return data, tuple(rows)

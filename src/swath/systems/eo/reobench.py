@@ -29,7 +29,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from swath import judge
 from swath.files import make_folder
-from swath.judge import ResultTable
 from swath.judge.corruptions import SEVERITY_SET
 from swath.learn.reproduce import repeatable, seeded
 from swath.sources.published import rsscn7, rstoolbox
@@ -173,20 +172,15 @@ def evidence(out: Path) -> Report:
         ClaimError: the registration is not committed, or ``out`` holds seeds measured under another one.
     """
     timer, config = judge.Timer(), Config()
-    registration = judge.require_ledger() / f"{SLUG}.toml"
-    claims = judge.load_registration(registration)
-    started_at = judge.require_committed(registration)
-    make_folder(out)
-    data = prepare(config, out)
-    judge.same_conditions(registration, out, data_hash=data.hash)
-    rows: list[ResultRow] = []
-    for seed in claims[0].seeds:
-        done = out / f"seed_{seed}" / "rows.parquet"
-        if not done.exists():
-            ResultTable(seed_rows(config, data, out / f"seed_{seed}", seed)).save(done)
-        rows += list(ResultTable.load(done).rows)
-    judge.write_evidence(registration, rows, data_hash=data.hash, started_at=started_at)
-    report = _report(config, data, out, tuple(rows), timer, f"Evidence over {len(claims[0].seeds)} seeds.")
+    data, rows = _runs.measure_evidence(
+        SLUG,
+        out,
+        prepare=lambda: prepare(config, out),
+        hash_of=lambda data: data.hash,
+        rows_of=lambda data, folder, seed: seed_rows(config, data, folder, seed),
+    )
+    seeds = len({row.seed for row in rows})
+    report = _report(config, data, out, rows, timer, f"Evidence over {seeds} seeds.")
     judge.write_report(report, out, command=f"swath run {SLUG} --evidence")
     return report
 
