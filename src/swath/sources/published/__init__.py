@@ -7,11 +7,24 @@ citation and licence.
 
 from __future__ import annotations
 
-from swath.sources.published import hls, reobench, reobench_answers, rsscn7, rstoolbox, sen1floods11
+from swath.sources.published import (
+    fmow_sentinel,
+    hls,
+    hls_burn_scars,
+    hls_crops,
+    reobench,
+    reobench_answers,
+    rsscn7,
+    rstoolbox,
+    sen1floods11,
+)
 from swath.sources.published.common import Description
 
 READERS = {
+    "fmow_sentinel": fmow_sentinel,
     "hls": hls,
+    "hls_burn_scars": hls_burn_scars,
+    "hls_crops": hls_crops,
     "reobench": reobench,
     "reobench_answers": reobench_answers,
     "rsscn7": rsscn7,
@@ -20,4 +33,16 @@ READERS = {
 }
 """Name to module."""
 
-__all__ = ["READERS", "Description", "hls", "reobench", "reobench_answers", "rsscn7", "rstoolbox", "sen1floods11"]
+__all__ = [
+    "READERS",
+    "Description",
+    "fmow_sentinel",
+    "hls",
+    "hls_burn_scars",
+    "hls_crops",
+    "reobench",
+    "reobench_answers",
+    "rsscn7",
+    "rstoolbox",
+    "sen1floods11",
+]
