@@ -23,6 +23,7 @@ from swath.chips.align import IntegerRaster
 from swath.chips.folder import FAILURES, appearing
 from swath.chips.footprints import footprints
 from swath.chips.groups import group_names, majority
+from swath.chips.index import COLUMNS
 from swath.chips.layout import ATTRS, INDEX, KIND, Description, class_columns, class_numbers
 from swath.chips.rows import Array, RowReader, gather, reader_of
 from swath.chips.tally import DropRules, Tally
@@ -330,7 +331,7 @@ def _write_index(table: pd.DataFrame, job: _Job, folder: Path) -> None:
     table["time"] = pd.Timestamp(description.times[0], unit="s", tz="UTC")
     windows = table[["row", "column"]].to_numpy(np.int64)
     shapes = footprints(description.geobox, windows, description.size)
-    columns = [*store.COLUMNS, KIND, *class_columns(description.legend)]
+    columns = [*COLUMNS, KIND, *class_columns(description.legend)]
     index = geopandas.GeoDataFrame(table[columns], geometry=shapes, crs="EPSG:4326")
     index.to_parquet(folder / INDEX, index=False)
     lines = sorted(f"{name} {digest}" for name, digest in zip(table["id"], table["content"], strict=True))

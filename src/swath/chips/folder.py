@@ -15,18 +15,23 @@ FAILURES = "failures.csv"
 
 
 @contextmanager
-def appearing(out: Path) -> Iterator[Path]:
+def appearing(out: Path, *, marker: str = FILE, what: str = "chip set") -> Iterator[Path]:
     """A temporary folder beside ``out`` that takes its place when all went well, and vanishes otherwise.
+
+    Args:
+        out: the folder.
+        marker: file by which one is known that may be replaced.
+        what: what such a folder is called.
 
     Raises:
         InputError: ``out`` holds something else.
         ResourceError: nothing can be written there.
     """
     remove_leftovers(out.parent)
-    if out.exists() and not (out.is_dir() and ((out / FILE).exists() or not any(out.iterdir()))):
+    if out.exists() and not (out.is_dir() and ((out / marker).exists() or not any(out.iterdir()))):
         raise InputError(
-            f"{out} exists and is no chip set",
-            expected="a new folder, an empty one, or a chip set to replace",
+            f"{out} exists and is no {what}",
+            expected=f"a new folder, an empty one, or a {what} to replace",
             remedy="choose another folder, or remove this one",
         )
     with replacing_folder(out) as folder:

@@ -8,7 +8,7 @@ import numpy as np
 
 from swath import rng
 from swath.chips.augment import Augment
-from swath.chips.store import ChipSet
+from swath.chips.samples import Samples
 from swath.errors import ConfigError, InputError
 from swath.types import Batch
 
@@ -20,7 +20,7 @@ class ChipLoader:
     at which an epoch is taken up again, and whatever was drawn before.
 
     Args:
-        chipset: the chips.
+        chipset: the chips, of one modality or several.
         ids: chips to use.
         batch_size: chips per batch.
         seed: seed of order and augmentation.
@@ -35,7 +35,7 @@ class ChipLoader:
 
     def __init__(
         self,
-        chipset: ChipSet,
+        chipset: Samples,
         ids: Sequence[str],
         *,
         batch_size: int,

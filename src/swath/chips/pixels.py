@@ -81,6 +81,15 @@ def write_labels(folder: Path, name: str, labels: NDArray[np.int16], grid: tuple
         file.write(labels, 1)
 
 
+def write_values(folder: Path, name: str, values: NDArray[np.float32], grid: tuple[Affine, CRS]) -> None:
+    """Write ``values/NAME.tif``: float32 ``(quantity, y, x)``, NaN where unknown."""
+    transform, crs = grid
+    profile = {**_PROFILE, "transform": transform, "crs": crs, "count": len(values), "dtype": "float32"}
+    profile |= {"height": values.shape[1], "width": values.shape[2], "nodata": float("nan")}
+    with _writing(folder / "values" / f"{name}.tif", profile) as file:
+        file.write(values)
+
+
 def read_image(folder: Path, image: str, valid: str, *, masked: bool) -> tuple[Array, NDArray[np.bool_]]:
     """Numbers and validity, each ``(layer, y, x)``.
 
@@ -112,6 +121,17 @@ def read_labels(folder: Path, path: str) -> NDArray[np.int16]:
     with _open(folder / path) as file:
         labels: NDArray[np.int16] = file.read(1)
     return labels
+
+
+def read_values(folder: Path, path: str) -> NDArray[np.float32]:
+    """Quantities, float32 ``(quantity, y, x)``, NaN where unknown.
+
+    Raises:
+        InputError: the file is missing or cannot be read.
+    """
+    with _open(folder / path) as file:
+        values: NDArray[np.float32] = file.read().astype(np.float32)
+    return values
 
 
 @contextmanager

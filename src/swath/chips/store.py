@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
-import geopandas
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
@@ -15,30 +15,20 @@ from odc.geo.geobox import GeoBox
 
 from swath.chips import pixels
 from swath.chips.folder import FAILURES
-from swath.chips.layout import INDEX, KIND, Description, class_columns, class_numbers
+from swath.chips.index import chip_times, read_index
+from swath.chips.layout import KIND, Description, class_columns, class_numbers
+from swath.chips.targets import QUANTITIES, VALUES, Targets, target_name
 from swath.cubes import Legend
 from swath.errors import InputError, nearest
 from swath.failures import Failure, load_failures
-from swath.reading import check_parquet, inside, reading
 from swath.sensors import BandSet
-from swath.types import IGNORE, Batch, DataKind, Modality
+from swath.types import IGNORE, Batch, DataKind, Modality, Task
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
 
-COLUMNS = (
-    "id",
-    "image",
-    "valid",
-    "label",
-    "row",
-    "column",
-    "valid_share",
-    "labelled_share",
-    "group",
-    "time",
-    "content",
-)
+IMAGE = "image"
+"""Name of the one modality of a chip set."""
 
 
 class ChipArrays(NamedTuple):
@@ -62,10 +52,12 @@ class _Stored(NamedTuple):
     values: NDArray[Any]
     valid: NDArray[np.bool_]
     labels: NDArray[np.int16]
+    quantities: NDArray[np.float32] | None = None
 
     @property
     def size(self) -> int:
-        return self.values.nbytes + self.valid.nbytes + self.labels.nbytes
+        extra = 0 if self.quantities is None else self.quantities.nbytes
+        return self.values.nbytes + self.valid.nbytes + self.labels.nbytes + extra
 
 
 class ChipSet:
@@ -75,10 +67,22 @@ class ChipSet:
         folder: folder of the chip set.
         description: what all chips share.
         index: one row per chip.
+        targets: what is asked of the chips; None: a class per pixel, as the label rasters say.
         cache_mb: memory for chips already read, in MiB; 0 reads them every time.
+
+    Raises:
+        InputError: the targets are not those of these chips.
     """
 
-    def __init__(self, folder: Path, description: Description, index: GeoDataFrame, *, cache_mb: float = 256.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        description: Description,
+        index: GeoDataFrame,
+        targets: Targets | None = None,
+        *,
+        cache_mb: float = 256.0,
+    ) -> None:
         self.folder = folder
         self.description = description
         self.index = index
@@ -86,6 +90,8 @@ class ChipSet:
         self._cache_left = int(cache_mb * 2**20)
         ids = index["id"].astype(str)
         self._rows = dict(zip(ids, range(len(ids)), strict=True))
+        self._targets = None if targets is None else targets.aligned(ids.to_list(), folder)
+        self._times = chip_times(index, description.times)
         self._files = list(zip(index["image"], index["valid"], index["label"], index["valid_share"], strict=True))
         self._origins = index[["row", "column"]].to_numpy(np.int64)
         self._groups = index["group"].astype(str).to_list()
@@ -94,8 +100,8 @@ class ChipSet:
         return len(self._rows)
 
     def __repr__(self) -> str:
-        bands, classes = ", ".join(self.bands.names), ", ".join(self.classes)
-        return f"<ChipSet {self.folder}: {len(self)} chips of {self.size} pixels; {bands}; {classes}>"
+        bands, names = ", ".join(self.bands.names), ", ".join(self.classes or self.quantities)
+        return f"<ChipSet {self.folder}: {len(self)} chips of {self.size} pixels; {bands}; {self.task}: {names}>"
 
     @property
     def ids(self) -> list[str]:
@@ -108,14 +114,51 @@ class ChipSet:
         return self.description.bands
 
     @property
+    def inputs(self) -> Mapping[str, BandSet]:
+        """Bands of the one modality, ``image``."""
+        return {IMAGE: self.bands}
+
+    @property
+    def dates(self) -> Mapping[str, int]:
+        """Most dates of a chip, by modality; every batch has as many, the missing ones invalid."""
+        return {IMAGE: max(len(times) for times in self._times)}
+
+    @property
+    def targets(self) -> Targets | None:
+        """What is asked of the chips beside a class per pixel; None where that is what is asked."""
+        return self._targets
+
+    @property
+    def task(self) -> Task:
+        """What is asked of the chips."""
+        return "segmentation" if self._targets is None else self._targets.task
+
+    @property
+    def target(self) -> str:
+        """Name of the target in a batch: ``label`` or ``value``."""
+        return target_name(self.task)
+
+    @property
     def legend(self) -> Legend:
-        """Values, names and colours of the classes."""
+        """Values, names and colours of the classes of the label rasters."""
         return self.description.legend
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes; class number k of a loaded label is ``classes[k]``."""
-        return self.legend.names
+        """Names of the classes or labels, in the order of their numbers; empty where quantities are asked for."""
+        if self._targets is None or self.task == "change":
+            return self.legend.names
+        return () if self.task in QUANTITIES else self._targets.names
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """Names of the quantities; empty where classes are asked for."""
+        return self._targets.names if self._targets is not None and self.task in QUANTITIES else ()
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Unit of each quantity."""
+        return () if self._targets is None else self._targets.units
 
     @property
     def size(self) -> int:
@@ -124,8 +167,10 @@ class ChipSet:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the pixels, validity and labels of all chips."""
-        return self.description.fingerprint
+        """SHA-256 over the pixels, validity and labels of all chips, and over the targets where there are some."""
+        if self._targets is None:
+            return self.description.fingerprint
+        return hashlib.sha256(f"{self.description.fingerprint} {self._targets.digest}".encode()).hexdigest()
 
     @property
     def data_kind(self) -> DataKind | None:
@@ -156,12 +201,19 @@ class ChipSet:
         return self._groups[self._row(name)]
 
     def class_counts(self, ids: Iterable[str] | None = None) -> dict[str, int]:
-        """Number of usable labelled pixels per class, zeros included.
+        """Usable labelled pixels per class, samples per class, or positives per label; zeros included.
 
         Args:
             ids: chips to count; default: all.
+
+        Returns:
+            Counts by class or label; nothing where quantities are asked for.
         """
         rows = list(range(len(self))) if ids is None else [self._row(name) for name in ids]
+        if self.task in QUANTITIES:
+            return {}
+        if self._targets is not None and self._targets.per_chip:
+            return self._targets.counts(rows)
         totals = self.index[class_columns(self.legend)].to_numpy(np.int64)[rows].sum(axis=0)
         return dict(zip(self.classes, totals.tolist(), strict=True))
 
@@ -174,51 +226,77 @@ class ChipSet:
         for name in ids:
             self._row(name)
 
+    def times(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """Dates of some chips, ``(N, T)`` in seconds UTC; the last one again where a chip has fewer than T."""
+        own = [self._times[self._row(name)] for name in ids]
+        longest = self.dates[IMAGE]
+        return np.stack([np.pad(times, (0, longest - len(times)), mode="edge") for times in own])
+
     def load(self, ids: Sequence[str]) -> ChipArrays:
         """Values in physical units, validity and class numbers of some chips, in the order asked for.
+
+        Dates that a chip lacks come last; nothing is valid there.
 
         Raises:
             InputError: ``ids`` is empty, an id is unknown, or a file cannot be read.
         """
-        if len(ids) == 0:
-            raise InputError(
-                f"No chip ids were given for {self.folder}", expected="at least one id", remedy="check the split"
-            )
-        with pixels.environment():
-            stored = [self._read(name) for name in ids]
-        shape = (len(ids), len(self.description.times), len(self.bands), self.size, self.size)
-        valid = np.stack([chip.valid for chip in stored]).reshape(shape)
-        raw = np.stack([chip.values for chip in stored]).reshape(shape)
-        values = np.where(valid, self._physical(raw), np.float32(0))
-        labels = self._class_numbers(np.stack([chip.labels for chip in stored]))
-        labels[~valid.any(axis=(1, 2))] = IGNORE
-        return ChipArrays(values, valid, labels)
+        return self._arrays(self._stored(ids))
 
     def batch(self, ids: Sequence[str]) -> Batch:
-        """Some chips as a batch: modality ``image``, target ``label``.
+        """Some chips as a batch: modality ``image``, and the target that ``target`` names.
 
         Raises:
             InputError: as ``load``.
         """
         import torch
 
-        arrays = self.load(ids)
-        times = np.broadcast_to(np.array(self.description.times, np.int64), (len(ids), len(self.description.times)))
+        stored = self._stored(ids)
+        arrays = self._arrays(stored)
         image = Modality(
             values=torch.from_numpy(arrays.values),
             valid=torch.from_numpy(arrays.valid),
             bands=self.bands,
-            time=torch.from_numpy(times.copy()),
+            time=torch.from_numpy(self.times(ids)),
             grid=tuple(self.geobox(name) for name in ids),
         )
-        label = torch.from_numpy(arrays.labels)
+        if self._targets is not None and self._targets.per_chip:
+            target, usable = self._targets.tensors([self._row(name) for name in ids])
+        elif self.task == "pixel_regression":
+            numbers = np.stack([chip.quantities for chip in stored if chip.quantities is not None])
+            seen: NDArray[np.bool_] = np.asarray(arrays.valid.any(axis=(1, 2)))
+            known = np.isfinite(numbers) & seen[:, None]
+            target = torch.from_numpy(np.where(known, numbers, np.float32(0)))
+            usable = torch.from_numpy(known)
+        else:
+            target = torch.from_numpy(arrays.labels)
+            usable = target != IGNORE
         return Batch(
-            inputs={"image": image},
-            targets={"label": label},
-            target_valid={"label": label != IGNORE},
+            inputs={IMAGE: image},
+            targets={self.target: target},
+            target_valid={self.target: usable},
             ids=tuple(ids),
             meta={"group": tuple(self.group(name) for name in ids)},
         )
+
+    def _stored(self, ids: Sequence[str]) -> list[_Stored]:
+        if len(ids) == 0:
+            raise InputError(
+                f"No chip ids were given for {self.folder}", expected="at least one id", remedy="check the split"
+            )
+        with pixels.environment():
+            return [self._read(name) for name in ids]
+
+    def _arrays(self, stored: Sequence[_Stored]) -> ChipArrays:
+        shape = (len(stored), self.dates[IMAGE], len(self.bands), self.size, self.size)
+        valid, raw = np.zeros(shape, bool), np.zeros(shape, np.result_type(*(chip.values for chip in stored)))
+        for place, chip in enumerate(stored):
+            own = (-1, *shape[2:])
+            valid[place, : len(chip.valid) // shape[2]] = chip.valid.reshape(own)
+            raw[place, : len(chip.values) // shape[2]] = chip.values.reshape(own)
+        values = np.where(valid, self._physical(raw), np.float32(0))
+        labels = self._class_numbers(np.stack([chip.labels for chip in stored]))
+        labels[~valid.any(axis=(1, 2))] = IGNORE
+        return ChipArrays(values, valid, labels)
 
     def _row(self, name: str) -> int:
         if name not in self._rows:
@@ -234,9 +312,9 @@ class ChipSet:
             self._cache.move_to_end(name)
             return self._cache[name]
         image, valid, label, valid_share = self._files[self._row(name)]
-        layers = len(self.description.times) * len(self.bands)
+        layers = len(self._times[self._row(name)]) * len(self.bands)
         values, mask = pixels.read_image(self.folder, image, valid, masked=valid_share < 1)
-        chip = _Stored(values, mask, pixels.read_labels(self.folder, label))
+        chip = _Stored(values, mask, pixels.read_labels(self.folder, label), self._read_quantities(label))
         wanted = (layers, self.size, self.size)
         if not values.shape == mask.shape == wanted or chip.labels.shape != wanted[1:]:
             raise InputError(
@@ -247,6 +325,21 @@ class ChipSet:
             )
         self._keep(name, chip)
         return chip
+
+    def _read_quantities(self, label: str) -> NDArray[np.float32] | None:
+        """Quantities ``(K, y, x)`` of the chip with this label raster, where they are asked for."""
+        if self.task != "pixel_regression":
+            return None
+        name = Path(label).stem
+        found = pixels.read_values(self.folder, f"{VALUES}/{name}.tif")
+        wanted = (len(self.quantities), self.size, self.size)
+        if found.shape != wanted:
+            raise InputError(
+                f"The quantities of the chip '{name}' in {self.folder} have the shape {found.shape}",
+                expected=f"{wanted} (quantity, y, x)",
+                remedy="cut the chips again",
+            )
+        return found
 
     def _keep(self, name: str, chip: _Stored) -> None:
         """Remember a chip, and forget the least recently used ones where memory runs short."""
@@ -288,61 +381,4 @@ def open(folder: Path | str, *, cache_mb: float = 256.0) -> ChipSet:
     """
     folder = Path(folder)
     description = Description.read(folder)
-    path = folder / INDEX
-    if not path.exists():
-        raise InputError(f"There is no {path}", expected="the GeoParquet index of the chips", remedy="cut them again")
-    expected, remedy = "an index as swath writes it", "cut the chips again"
-    check_parquet(path, expected=expected, remedy=remedy)
-    with reading(path, expected=expected, remedy=remedy):
-        index = geopandas.read_parquet(path)
-        return ChipSet(folder, description, _checked(index, path, description), cache_mb=cache_mb)
-
-
-def _checked(index: GeoDataFrame, path: Path, description: Description) -> GeoDataFrame:
-    """The index, when it names at least one chip, every chip once, and only files inside the chip set."""
-    missing = [column for column in COLUMNS if column not in index.columns]
-    missing += [column for column in class_columns(description.legend) if column not in index.columns]
-    if missing:
-        raise InputError(
-            f"The index {path} lacks the columns {', '.join(missing)}",
-            expected="an index as swath writes it",
-            remedy="cut the chips again",
-        )
-    if len(index) == 0:
-        raise InputError(
-            f"The chip set {path.parent} is empty", expected="at least one chip", remedy="cut it with weaker drop rules"
-        )
-    if index["id"].duplicated().any():
-        raise InputError(
-            f"The index {path} names the chip '{index['id'][index['id'].duplicated()].iloc[0]}' twice",
-            expected="every chip once",
-            remedy="cut the chips again",
-        )
-    _check_kinds(index, path)
-    _check_names(index, path)
-    return index
-
-
-def _check_kinds(index: GeoDataFrame, path: Path) -> None:
-    """Refuse words about the data that nobody knows; older sets say nothing."""
-    known = ("", *get_args(DataKind))
-    odd = [kind for kind in index[KIND].fillna("").tolist() if kind not in known] if KIND in index else []
-    if odd:
-        raise InputError(
-            f"The index {path} calls its data '{str(odd[0])[:40]}'",
-            expected=f"one of {', '.join(known[1:])}, or nothing",
-            remedy="cut the chips again",
-        )
-
-
-def _check_names(index: GeoDataFrame, path: Path) -> None:
-    """Refuse file names that lead out of the chip set."""
-    for column in ("image", "valid", "label"):
-        names = index[column].tolist()
-        odd = next((name for name in names if not inside(name) and not (column == "valid" and name == "")), None)
-        if odd is not None:
-            raise InputError(
-                f"The index {path} names the file '{str(odd)[:80]}' in the column '{column}'",
-                expected="names of files inside the folder of the chip set",
-                remedy="cut the chips again; do not use a chip set from a source you do not trust",
-            )
+    return ChipSet(folder, description, read_index(folder, description), Targets.read(folder), cache_mb=cache_mb)
