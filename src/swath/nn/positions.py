@@ -51,11 +51,19 @@ def sine_cosine_2d(rows: int, columns: int, width: int) -> Tensor:
     return torch.cat([across, down], dim=-1)
 
 
-def sine_cosine_3d(dates: int, rows: int, columns: int, width: int) -> Tensor:
+def sine_cosine_3d(dates: int, rows: int, columns: int, width: int, *, date_last: bool = False) -> Tensor:
     """Fixed positions of a block of tokens: 1/4 of the numbers tells the date, 3/8 the column, 3/8 the row.
 
+    Args:
+        dates: tokens along time.
+        rows: tokens along y.
+        columns: tokens along x.
+        width: numbers D per position.
+        date_last: the order ``[column, row, date]`` of the published space-time masked autoencoders (Jakubik et al.,
+            arXiv 2310.18660), else ``[date, column, row]``.
+
     Returns:
-        float32 ``(dates, rows, columns, width)``: ``[date, column, row]``.
+        float32 ``(dates, rows, columns, width)``.
 
     Raises:
         ConfigError: 16 does not divide ``width``.
@@ -65,7 +73,25 @@ def sine_cosine_3d(dates: int, rows: int, columns: int, width: int) -> Tensor:
     when = sine_cosine(torch.arange(dates), width // 4)[:, None, None].expand(shape)
     across = sine_cosine(torch.arange(columns), width * 3 // 8)[None, None].expand(shape)
     down = sine_cosine(torch.arange(rows), width * 3 // 8)[None, :, None].expand(shape)
-    return torch.cat([when, across, down], dim=-1)
+    return torch.cat([across, down, when] if date_last else [when, across, down], dim=-1)
+
+
+def resize_block(table: Tensor, rows: int, columns: int) -> Tensor:
+    """Positions of a block of tokens for another image size: bicubic, the corners stay where they are.
+
+    Args:
+        table: ``(T, h, w, D)``.
+        rows: rows of the new grid.
+        columns: columns of the new grid.
+
+    Returns:
+        ``(T, rows, columns, D)``; the table itself when the size is the same.
+    """
+    if tuple(table.shape[1:3]) == (rows, columns):
+        return table
+    images = table.permute(0, 3, 1, 2)
+    resized = F.interpolate(images, size=(rows, columns), mode="bicubic", align_corners=True)
+    return resized.permute(0, 2, 3, 1)
 
 
 def resize_grid(table: Tensor, rows: int, columns: int) -> Tensor:

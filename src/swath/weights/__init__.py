@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swath.weights.catalogue import Entry, PublishedBand, entry, is_name, names
+from swath.weights.catalogue import Entry, PublishedBand, entry, family_of, is_name, names
 from swath.weights.fetch import Found, find
 from swath.weights.report import LoadReport, fill
 from swath.weights.tensors import read_tensors
@@ -13,6 +13,7 @@ __all__ = [
     "LoadReport",
     "PublishedBand",
     "entry",
+    "family_of",
     "fill",
     "find",
     "is_name",
