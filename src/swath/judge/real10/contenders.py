@@ -1,7 +1,8 @@
 """The contenders of real10: one small interface, and five baselines with fixed options.
 
-A contender is a name, a line that tells its options, and a function from a seed to a ``Model``. To add an encoder,
-write one function ``embed(inputs) -> (N, F, h, w)`` and put a head on it::
+A contender is a name, a line that tells its options, and a function from a seed to a ``Model``. A frozen encoder may
+come with it, whose features of a task are computed once and kept for all seeds (``encoders.py``). A small encoder of
+one's own needs one function ``embed(inputs) -> (N, F, h, w)`` and a head::
 
     presto = Contender("presto", "v1, frozen, linear head", lambda seed: RowLearner(embed, linear_head, seed))
     real10.run(out, contenders=(*BASELINES, presto))
@@ -13,7 +14,7 @@ measured again.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -42,6 +43,24 @@ class Model(Protocol):
         ...
 
 
+class Frozen(Protocol):
+    """An encoder that learns nothing from a task."""
+
+    @property
+    def version(self) -> str:
+        """What its features are kept under; a file name."""
+        ...
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Tasks that it cannot be asked, and why."""
+        ...
+
+    def features(self, inputs: Inputs, task: str) -> Values:
+        """Features ``(N, F, h, w)`` of all samples of a task, NaN where there are none."""
+        ...
+
+
 @dataclass(frozen=True)
 class Contender:
     """One row of the comparison.
@@ -50,11 +69,17 @@ class Contender:
         name: short name, unique in a run.
         options: everything that fixes it, in one line; a changed line is measured again.
         make: from a seed to an untrained model.
+        frozen: the model gets the features of this encoder as inputs, bands e0, e1, ... of one date.
     """
 
     name: str
     options: str
     make: Callable[[int], Model]
+    frozen: Frozen | None = None
+
+    def asked(self, task: str) -> bool:
+        """Whether a task can be asked of it."""
+        return self.frozen is None or task not in self.frozen.left_out
 
 
 class Constant:

@@ -24,6 +24,7 @@ def page(measured: Measured, tasks: Sequence[Task] = TASKS) -> str:
     for variant in _variants(measured.table):
         parts.append(f"### {variant[0].upper()}{variant[1:]}\n\n{scores_table(measured.table, variant, tasks)}")
     parts.append(f"### Mean rank (1 is best)\n\n{rank_table(measured.table, tasks)}")
+    parts += [f"Left out: {task} for {name} ({why}).\n" for (name, task), why in measured.left_out.items()]
     parts += [f"Missing: {name} ({why}).\n" for name, why in measured.missing.items()]
     parts += [f"Failed: {each.item} ({each.reason}).\n" for each in measured.failures]
     return "\n".join(parts)

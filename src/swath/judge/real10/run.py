@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from swath.errors import ConfigError, ContractError, InputError, MissingError
 from swath.failures import Failure, Failures
 from swath.files import make_folder
 from swath.judge.real10.contenders import BASELINES, Contender
+from swath.judge.real10.kept import Features
 from swath.judge.real10.samples import Samples, Target
 from swath.judge.real10.suite import TASKS, Task, frozen_digests, load, root_of
 from swath.judge.sweep import sweep
@@ -41,6 +42,7 @@ class Plan:
         variants: all labels, few labels, or both.
         data: folder with the data sets; ``$SWATH_DATA`` by default.
         frozen: refuse data that differ from those that the suite was frozen with; False marks rows as fixtures.
+        features: folder for the features of frozen encoders; ``features`` beside the rows by default.
     """
 
     tasks: tuple[Task, ...] = TASKS
@@ -49,6 +51,7 @@ class Plan:
     variants: tuple[str, ...] = VARIANTS
     data: Path | None = None
     frozen: bool = True
+    features: Path | None = None
 
     def __post_init__(self) -> None:
         names = [each.name for each in self.contenders]
@@ -73,11 +76,13 @@ class Measured:
         table: rows of all cells of the plan that could be measured, and of nothing else.
         missing: task to why its data are not here.
         failures: cells that failed, and tasks that were refused.
+        left_out: (contender, task) to why the one cannot be asked the other.
     """
 
     table: ResultTable
     missing: Mapping[str, str]
     failures: Failures
+    left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 def run(out: Path, plan: Plan | None = None, say: Say = lambda line: None) -> Measured:
@@ -109,7 +114,13 @@ def run(out: Path, plan: Plan | None = None, say: Say = lambda line: None) -> Me
         except InputError as error:
             failures.add(Failure.of(task.name, "load", error))
     failures.save(out / "failures.csv")
-    return Measured(_only(out / ROWS, wanted), missing, failures)
+    left_out = {
+        (each.name, task.name): each.frozen.left_out[task.name]
+        for each in plan.contenders
+        for task in plan.tasks
+        if each.frozen is not None and not each.asked(task.name)
+    }
+    return Measured(_only(out / ROWS, wanted), missing, failures, left_out)
 
 
 def score(task: Task, target: Target, answer: NDArray[np.generic], ids: Sequence[str]) -> dict[str, float]:
@@ -164,6 +175,7 @@ def _cells(task: Task, plan: Plan, split: str) -> list[dict[str, object]]:
         for seed in plan.seeds
         for variant in plan.variants
         for each in plan.contenders
+        if each.asked(task.name)
     ]
 
 
@@ -178,10 +190,13 @@ def _one_task(
     samples = load(task, root, frozen=plan.frozen)
     contenders = {each.name: each for each in plan.contenders}
     kind: DataKind = "real" if plan.frozen else "fixture"
+    kept = Features(plan.features or path.parent / "features", task.name, str(left[0]["dataset_hash"]), samples.inputs)
 
     def measure(cell: Mapping[str, object]) -> list[ResultRow]:
         began = time.perf_counter()
-        made = _measure(task, samples, contenders[str(cell["backbone"])], cell, kind)
+        contender = contenders[str(cell["backbone"])]
+        seen = samples.inputs if contender.frozen is None else kept.of(contender.frozen)
+        made = _measure(task, replace(samples, inputs=seen), contender, cell, kind)
         took = time.perf_counter() - began
         say(f"{_said(task, cell)}: {task.metric} {made[0].value:.3f} ({took:.1f} s)")
         return made
