@@ -9,23 +9,24 @@ from swath.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from swath.embed import FeatureHead
-    from swath.learn import SegmentationTask
+    from swath.learn import ModelTask, SegmentationTask
     from swath.models import GalileoPatches, PrestoPixels
+    from swath.predict.export import OnnxPredictor
 
 PathLike = Path | str
 _HEAD = "head.json"
 
 
 @overload
-def load(model: Path) -> SegmentationTask | FeatureHead: ...
+def load(model: Path) -> SegmentationTask | ModelTask | FeatureHead | OnnxPredictor: ...
 @overload
 def load(
     model: str, path: PathLike | None = None
-) -> SegmentationTask | FeatureHead | PrestoPixels | GalileoPatches: ...
+) -> SegmentationTask | ModelTask | FeatureHead | OnnxPredictor | PrestoPixels | GalileoPatches: ...
 def load(
     model: PathLike, path: PathLike | None = None
-) -> SegmentationTask | FeatureHead | PrestoPixels | GalileoPatches:
-    """Load a trained model from its folder, or a published encoder by its name ('swath weights' lists them).
+) -> SegmentationTask | ModelTask | FeatureHead | OnnxPredictor | PrestoPixels | GalileoPatches:
+    """Load a trained model from its folder, an exported one from its file (``.onnx``), or a published encoder by its name.
 
     The weights of an encoder are fetched where they are absent, and a table tells what was loaded.
 
@@ -49,6 +50,10 @@ def load(
             expected=f"one of {', '.join(weights.names())} with path=, or the folder of a trained model alone",
             remedy=f"the nearest names are: {nearest(str(model), weights.names())}",
         )
+    if Path(model).suffix == ".onnx":
+        from swath.predict.export import OnnxPredictor
+
+        return OnnxPredictor(model)
     if (Path(model) / _HEAD).is_file():
         from swath import embed
 

@@ -8,7 +8,22 @@ from typing import Annotated
 import typer
 
 from swath import __version__
-from swath.cli import area, bench, chips, data, embed, everyday, many, more, predict, scenes, trust, vectorise, weights
+from swath.cli import (
+    area,
+    bench,
+    chips,
+    data,
+    embed,
+    everyday,
+    export,
+    many,
+    more,
+    predict,
+    scenes,
+    trust,
+    vectorise,
+    weights,
+)
 from swath.cli import map as map_command
 from swath.errors import SwathError
 
@@ -51,6 +66,7 @@ area.add_to(app, more.PANEL)
 trust.add_to(app, more.PANEL)
 vectorise.add_to(app, more.PANEL)
 many.add_to(app, more.PANEL)
+export.add_to(app, more.PANEL)
 
 
 def main() -> None:

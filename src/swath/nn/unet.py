@@ -220,6 +220,11 @@ class UNet(nn.Module):
         # Same numbers, other memory order: 5 to 25 % faster training on a processor.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from torch's stubs
 
+    @property
+    def multiple(self) -> int:
+        """What rows and columns are padded to."""
+        return self.spec.strides[-1]
+
     def forward(self, image: Tensor) -> Tensor:
         """Logits ``(B, out_channels, H, W)`` for an image ``(B, in_channels, H, W)``, H and W at least 1.
 
@@ -238,8 +243,7 @@ class UNet(nn.Module):
                 remedy="select the bands and squeeze the time axis first",
             )
         height, width = image.shape[-2:]
-        stride = self.spec.strides[-1]
-        below, beside = -height % stride, -width % stride
+        below, beside = -height % self.multiple, -width % self.multiple
         if below or beside:
             image = F.pad(image, (0, beside, 0, below), mode="replicate")
         features: Features = self.encoder(image.contiguous(memory_format=torch.channels_last))
