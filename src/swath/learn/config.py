@@ -6,7 +6,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import annotated_types
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from swath.errors import ConfigError, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
+Share = Annotated[float, annotated_types.Ge(0), annotated_types.Lt(1)]
 
 
 class FitConfig(BaseModel):
@@ -25,7 +26,13 @@ class FitConfig(BaseModel):
         learning_rate: peak learning rate of AdamW (Loshchilov and Hutter 2019).
         final_share: learning rate at the end, as a share of the peak.
         warmup_share: share of all steps over which the learning rate rises linearly; a cosine brings it down after.
+        betas: decay per step of AdamW's averages of the gradient and of its square.
         weight_decay: decoupled weight decay; biases and normalisation parameters have none.
+        layer_decay: factor of the learning rate per part of the network from output to input (Clark et al. 2020; Bao et
+            al. 2022): the head learns at the full rate, the embedding slowest; 1 for one rate. 0.65 to 0.75 is usual
+            for transformers. See ``nn.ordered_parts`` for the parts.
+        encoder_learning_rate: learning rate of the encoder as a share of ``learning_rate``, not a rate by itself; the
+            rest learns at the full rate. Multiplies what ``layer_decay`` gives.
         accumulate: batches per optimiser step; the loss is divided by the valid count of all of them together.
         clip_norm: largest norm of the gradient, or None.
         ema_decay: decay per step of the moving average of the weights, which is validated and kept; None to go without.
@@ -37,7 +44,10 @@ class FitConfig(BaseModel):
         device: ``auto`` takes a graphics card if there is one.
         precision: ``auto`` is bfloat16 on a graphics card that has it and float32 on a processor, where bfloat16 would
             be about a hundred times slower.
-        threads: processor threads, or None to leave torch as it is. Bit-identical resumption is promised for 1.
+        threads: processor threads, or None to leave torch as it is (with several processes: to share them evenly).
+            Bit-identical resumption is promised for 1.
+        processes: processes of this machine that share every batch; see ``learn.parallel``. On processors only.
+        tensorboard: whether to write curves for TensorBoard into ``curves/``, beside ``log.csv``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,7 +56,11 @@ class FitConfig(BaseModel):
     learning_rate: float = Field(default=2e-3, gt=0, allow_inf_nan=False)
     final_share: float = Field(default=0.01, ge=0, le=1)
     warmup_share: float = Field(default=0.1, ge=0, lt=1)
+    betas: tuple[Share, Share] = (0.9, 0.999)
     weight_decay: float = Field(default=0.01, ge=0, allow_inf_nan=False)
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    # The lower limit is a fence: whoever gives a rate instead of a share is told.
+    encoder_learning_rate: float = Field(default=1.0, ge=0.01, le=1)
     accumulate: int = Field(default=1, ge=1)
     clip_norm: float | None = Field(default=1.0, gt=0)
     ema_decay: float | None = Field(default=0.99, ge=0, lt=1)
@@ -57,6 +71,8 @@ class FitConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int | None = Field(default=None, ge=1)
+    processes: int = Field(default=1, ge=1)
+    tensorboard: bool = False
 
 
 def parse(model_class: type[Model], mapping: Any, where: str) -> Model:
@@ -152,6 +168,7 @@ WORDS: dict[Any, str] = {
     bool: "true or false",
     str: "a text",
     type(None): "nothing (null)",
+    tuple: "a list",
 }
 
 
@@ -162,8 +179,10 @@ def _type_in_words(annotation: Any, metadata: list[Any]) -> str:
         words = "one of " + ", ".join(repr(argument) for argument in arguments)
     elif origin in (typing.Union, types.UnionType):
         return " or ".join(_type_in_words(a, [] if a is type(None) else metadata) for a in arguments)
+    elif origin is Annotated:
+        return _type_in_words(arguments[0], list(arguments[1:]))
     else:
-        words = WORDS.get(annotation) or str(getattr(annotation, "__name__", annotation))
+        words = WORDS.get(origin or annotation) or str(getattr(annotation, "__name__", annotation))
         if arguments:
             words += " of " + ", ".join(_type_in_words(a, []) for a in arguments if a is not Ellipsis)
     limits = []

@@ -6,31 +6,37 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, cast
 
 import pandas as pd
 import torch
 from torch import nn
 
 from swath import rng
-from swath.errors import ConfigError, ContractError, InputError, ResourceError, nearest
+from swath.errors import ConfigError, ContractError, InputError, nearest
 from swath.files import replacing
 from swath.learn.checkpoint import save_checkpoint
 from swath.learn.config import FitConfig
-from swath.learn.optimise import MovingAverage, learning_rate, make_optimiser
-from swath.learn.reproduce import repeatable, seeded
+from swath.learn.curves import Curves, curves, progress_bar
+from swath.learn.features import replayed
+from swath.learn.frozen import training_mode
+from swath.learn.optimise import MovingAverage, learning_rate, make_optimiser, rates, set_rates
+from swath.learn.parallel import Team, recruited
+from swath.learn.reproduce import choose_device, repeatable, seeded, threads_of
 from swath.learn.state import STATE, Progress, TrainingState, check_same_run
 from swath.learn.task import Trainable, evaluation
 from swath.types import Batch
 
 LOG, BEST, LAST = "log.csv", "best", "last"
-HOW = {"checkpoint_every_epochs", "checkpoint_every_steps", "device", "threads"}
+HOW = {"checkpoint_every_epochs", "checkpoint_every_steps", "device", "threads", "processes", "tensorboard"}
 """Settings that say how a run is carried out, not what it computes; they may change when a run is continued."""
 
 Validate = Callable[[Any, int], dict[str, float]]
+Advance = Callable[[int], None]
 
 
 class BatchLoader(Protocol):
@@ -106,19 +112,37 @@ def fit(
         ConfigError: ``out`` holds a run that was started differently, or ``config.monitor`` is not validated.
         ResourceError: the device that was asked for is absent.
     """
-    with repeatable(config.threads), seeded(seed, "fit"):
+    with repeatable(threads_of(config)), seeded(seed, "fit"):
         run = _Run(task, loader, config, Path(out), seed)
-        with _bar(run, enabled=progress and not run.finished) as advance:
-            while not run.finished:
-                for group in run.groups():
-                    run.step(group)
-                    advance(len(group))
-                    run.save_within_epoch()
-                run.end_epoch(validate)
+        if not run.finished:
+            others = partial(_follow, task, loader, config, Path(out), seed)
+            with (
+                curves(run.out, run.progress.step, wanted=config.tensorboard) as run.curves,
+                recruited(config.processes, others) as run.team,
+                progress_bar(run.progress, run.batches, config.epochs, enabled=progress) as advance,
+            ):
+                _loop(run, validate, advance)
         if run.average:
             run.average.keep()
         run.module.eval()
     return run.result()
+
+
+def _loop(run: _Run, validate: Validate | None, advance: Advance) -> None:
+    while not run.finished:
+        for group in run.groups():
+            run.step(group)
+            advance(len(group))
+            run.save_within_epoch()
+        run.end_epoch(validate)
+
+
+def _follow(task: Trainable, loader: BatchLoader, config: FitConfig, out: Path, seed: int, team: Team) -> None:
+    """What the other processes of a run do."""
+    with repeatable(threads_of(config)), seeded(seed, "fit", *team.stream):
+        run = _Run(task, loader, config, out, seed)
+        run.team = team
+        _loop(run, None, lambda batches: None)
 
 
 class _Run:
@@ -128,8 +152,9 @@ class _Run:
         if not isinstance(task, nn.Module):
             raise ContractError(f"The task is a {type(task).__name__}", expected="a torch module", remedy="derive it")
         self.task, self.module, self.loader, self.config, self.out, self.seed = task, task, loader, config, out, seed
-        self.device, self.amp = _device(config)
-        self.module.to(self.device).train()
+        self.device, self.amp = choose_device(config)
+        self.module.to(self.device)
+        self.team, self.curves = Team(), cast("Curves | None", None)
         self.batches = len(loader)
         if self.batches == 0:
             raise InputError(
@@ -170,6 +195,7 @@ class _Run:
 
     def groups(self) -> Iterator[list[Batch]]:
         """The batches left in this epoch, as many at a time as share one optimiser step."""
+        training_mode(self.module)
         batches = iter(self.loader.epoch(self.progress.epoch, self.progress.batch))
         while group := list(itertools.islice(batches, self.config.accumulate)):
             if self.progress.batch + len(group) > self.batches:
@@ -180,40 +206,39 @@ class _Run:
 
     def step(self, group: Sequence[Batch]) -> None:
         """One optimiser step: the gradient of the summed loss over the summed count of all batches of the group."""
-        progress = self.progress
+        progress, team = self.progress, self.team
         rate = learning_rate(progress.step, self.steps, self.config)
-        for parameters in self.optimiser.param_groups:
-            parameters["lr"] = rate
+        set_rates(self.optimiser, rate)
+        team.begin_step(self.seed, progress.step)
         self.optimiser.zero_grad(set_to_none=True)
-        loss_sum, count = 0.0, 0.0
-        for position, batch in enumerate(group):
-            batch_sum, batch_count = self._backward(batch, position)
-            loss_sum, count = loss_sum + batch_sum, count + batch_count
+        sums = [self._backward(batch, position) for position, batch in enumerate(group)]
+        loss_sum, count = team.total(self.parameters, sum(own for own, _ in sums), sum(own for _, own in sums))
         norm = 0.0
         if count > 0:  # a group without any valid label moves nothing, not even by weight decay
-            for parameter in self.parameters:
-                if parameter.grad is not None:
-                    parameter.grad.div_(count)
+            torch._foreach_div_([p.grad for p in self.parameters if p.grad is not None], count)
             norm = float(nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm or math.inf))
             if not math.isfinite(norm):
                 self._not_finite("norm of the gradient", norm, group)
             self.optimiser.step()
-        if self.average:
+        if self.average and team.leads:
             self.average.update(progress.step)
-        progress.step += 1
-        progress.batch += len(group)
-        progress.epoch_steps += 1
-        progress.loss_sum += loss_sum
-        progress.count += count
-        progress.norm_sum += norm
+        progress.take_step(len(group), loss_sum, count, norm)
+        if self.curves:
+            self.curves.step(progress.step, loss=loss_sum / max(count, 1e-12), grad_norm=norm, lr=rate)
 
     def _backward(self, batch: Batch, position: int) -> tuple[float, float]:
+        """Add the gradient of this process's share of a batch; returns summed loss and valid count of the share."""
         if not self.checked:
             batch.check()
             self.checked = True
-        stream = rng.torch_generator(self.seed, "objective", self.progress.epoch, self.progress.batch + position)
-        with torch.autocast("cuda", dtype=torch.bfloat16) if self.amp else nullcontext():
-            loss = self.task.loss(batch.to(self.device), stream)
+        batch = self.team.part(batch).to(self.device)
+        if not batch.ids:
+            return 0.0, 0.0
+        at = (self.progress.epoch, self.progress.batch + position)
+        stream = rng.torch_generator(self.seed, "objective", *at, *self.team.stream)
+        autocast = torch.autocast("cuda", dtype=torch.bfloat16) if self.amp else nullcontext()
+        with autocast, replayed(self.module, batch):
+            loss = self.task.loss(batch, stream)
         value, count = float(loss["loss_sum"].detach()), float(loss["count"].detach())
         if not math.isfinite(value):
             self._not_finite("loss", value / max(count, 1.0), [batch])
@@ -223,13 +248,21 @@ class _Run:
     def save_within_epoch(self) -> None:
         """Save the state when ``checkpoint_every_steps`` asks for it."""
         every = self.config.checkpoint_every_steps
-        if every is not None and self.progress.step % every == 0 and self.progress.batch < self.batches:
+        if (
+            self.team.leads
+            and every is not None
+            and self.progress.step % every == 0
+            and self.progress.batch < self.batches
+        ):
             self._tick()
             self.state.save(self.out / STATE, self.progress, self.started_with)
 
     def end_epoch(self, validate: Validate | None) -> None:
-        """Validate, write the line of the log, the checkpoints and the state."""
+        """Validate, write the line of the log, the checkpoints and the state; the first process does it for all."""
         progress, epoch = self.progress, self.progress.epoch
+        if not self.team.leads:
+            progress.end_epoch()
+            return
         with self.average.applied() if self.average else nullcontext(), evaluation(self.module):
             scores = {} if validate is None else {k: float(v) for k, v in validate(self.task, epoch).items()}
             self._tick()
@@ -237,7 +270,7 @@ class _Run:
                 "epoch": epoch,
                 "step": progress.step,
                 "loss": progress.loss_sum / progress.count if progress.count else math.nan,
-                "lr": self.optimiser.param_groups[0]["lr"],
+                **rates(self.optimiser, learning_rate(progress.step - 1, self.steps, self.config)),
                 "grad_norm": progress.norm_sum / progress.epoch_steps,
                 "wall_s": round(progress.wall_s, 3),
                 **scores,
@@ -249,8 +282,9 @@ class _Run:
             saving = (epoch + 1) % self.config.checkpoint_every_epochs == 0 or epoch + 1 == self.config.epochs
             if saving:
                 self._checkpoint(LAST, line)
-        progress.epoch, progress.batch, progress.epoch_steps = epoch + 1, 0, 0
-        progress.loss_sum, progress.count, progress.norm_sum = 0.0, 0.0, 0.0
+            if self.curves:
+                self.curves.epoch(progress.step, line)
+        progress.end_epoch()
         with replacing(self.out / LOG) as temporary:
             pd.DataFrame(progress.history).to_csv(temporary, index=False)
         if saving:
@@ -316,44 +350,3 @@ class _Run:
             expected=f"{self.batches}, as len(loader) says",
             remedy="let epoch(epoch, start) give the batches from 'start' to the end, and len() count all of them",
         )
-
-
-def _device(config: FitConfig) -> tuple[torch.device, bool]:
-    """The device, and whether to use bfloat16 on it."""
-    present = torch.cuda.is_available()
-    if config.device == "cuda" and not present:
-        raise ResourceError(
-            "'device' is 'cuda' and torch finds no graphics card", expected="a card", remedy="set device to auto or cpu"
-        )
-    device = torch.device("cuda" if present and config.device != "cpu" else "cpu")
-    if device.type == "cpu" and config.precision == "bfloat16":
-        raise ConfigError(
-            "'precision' is 'bfloat16' on a processor, where it is about a hundred times slower",
-            expected="float32 on a processor",
-            remedy="set precision to auto or float32",
-        )
-    half = device.type == "cuda" and config.precision != "float32" and torch.cuda.is_bf16_supported()
-    return device, half
-
-
-@contextmanager
-def _bar(run: _Run, *, enabled: bool) -> Iterator[Callable[[int], None]]:
-    """A progress bar over all batches of all epochs; the block gets a function that advances it."""
-    if not enabled:
-        yield lambda batches: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-    from rich.progress import TextColumn, TimeRemainingColumn
-
-    columns = (*Bar.get_default_columns()[:3], TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        done = run.progress.epoch * run.batches + run.progress.batch
-        line = bar.add_task("training", total=run.config.epochs * run.batches, completed=done, loss="")
-
-        def advance(batches: int) -> None:
-            p = run.progress
-            loss = f"epoch {p.epoch + 1}/{run.config.epochs}, loss {p.loss_sum / max(p.count, 1e-12):.4f}"
-            bar.update(line, advance=batches, loss=loss)
-
-        yield advance

@@ -1,4 +1,4 @@
-"""What has to hold for a run to give the same bits again."""
+"""Where a run is computed, and what has to hold for it to give the same bits again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 
 from swath import rng
+from swath.errors import ConfigError, ResourceError
+from swath.learn.config import FitConfig
 
 
 @contextmanager
@@ -45,3 +47,40 @@ def repeatable(threads: int | None) -> Iterator[None]:
         torch.use_deterministic_algorithms(former[0], warn_only=former[1])
         torch.utils.deterministic.fill_uninitialized_memory = former[2]  # type: ignore[attr-defined]
         torch.set_num_threads(former[3])
+
+
+def threads_of(config: FitConfig) -> int | None:
+    """Processor threads of each process of a run: those asked for, or an even share of those there are."""
+    if config.threads is not None or config.processes == 1:
+        return config.threads
+    return max(1, torch.get_num_threads() // config.processes)
+
+
+def choose_device(config: FitConfig) -> tuple[torch.device, bool]:
+    """The device, and whether to use bfloat16 on it.
+
+    Raises:
+        ResourceError: a graphics card was asked for and there is none.
+        ConfigError: bfloat16 was asked for on a processor, or several processes on a graphics card.
+    """
+    present = torch.cuda.is_available()
+    if config.device == "cuda" and not present:
+        raise ResourceError(
+            "'device' is 'cuda' and torch finds no graphics card", expected="a card", remedy="set device to auto or cpu"
+        )
+    if config.device == "cuda" and config.processes > 1:
+        raise ConfigError(
+            f"'processes' is {config.processes} and 'device' is 'cuda'",
+            expected="several processes on processors only",
+            remedy="set processes to 1, or device to cpu",
+        )
+    on_card = present and config.device != "cpu" and config.processes == 1
+    device = torch.device("cuda" if on_card else "cpu")
+    if device.type == "cpu" and config.precision == "bfloat16":
+        raise ConfigError(
+            "'precision' is 'bfloat16' on a processor, where it is about a hundred times slower",
+            expected="float32 on a processor",
+            remedy="set precision to auto or float32",
+        )
+    half = device.type == "cuda" and config.precision != "float32" and torch.cuda.is_bf16_supported()
+    return device, half

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from swath.errors import ConfigError, InputError
 from swath.files import replacing
 from swath.learn.checkpoint import portable
+from swath.learn.config import FitConfig
 from swath.learn.optimise import MovingAverage
 from swath.reading import parse_json
 
@@ -53,6 +54,20 @@ class Progress:
     best_value: float | None = None
     best_epoch: int | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
+
+    def take_step(self, batches: int, loss_sum: float, count: float, norm: float) -> None:
+        """Note an optimiser step: its batches, summed loss, valid count and norm of the gradient."""
+        self.step += 1
+        self.batch += batches
+        self.epoch_steps += 1
+        self.loss_sum += loss_sum
+        self.count += count
+        self.norm_sum += norm
+
+    def end_epoch(self) -> None:
+        """Begin the next epoch."""
+        self.epoch, self.batch, self.epoch_steps = self.epoch + 1, 0, 0
+        self.loss_sum, self.count, self.norm_sum = 0.0, 0.0, 0.0
 
 
 @dataclass(frozen=True)
@@ -138,6 +153,9 @@ def check_same_run(path: Path, started_with: Mapping[str, Any]) -> None:
         parse_json(metadata.get("started_with", "{}"), path, expected=expected, remedy="remove it to begin anew")
     )
     now = _flat(json.loads(json.dumps(started_with)))
+    # A setting that a run of an older swath did not know had the effect of today's default.
+    defaults = {f"config.{name}": value for name, value in FitConfig().model_dump(mode="json").items()}
+    then = {name: value for name, value in defaults.items() if name in now} | then
     differences = [
         f"{key} was {json.dumps(then.get(key, 'absent'))} and is now {json.dumps(now.get(key, 'absent'))}"
         for key in dict.fromkeys([*then, *now])
