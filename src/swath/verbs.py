@@ -17,10 +17,10 @@ from swath.loading import model_folder
 if TYPE_CHECKING:
     import xarray as xr
 
-    from swath.chips import ChipLoader, ChipSet, DropRules
+    from swath.chips import ChipLoader, ChipSet, DropRules, JoinedSet
     from swath.cubes import Legend
     from swath.judge import Score
-    from swath.learn import SegmentationTask
+    from swath.learn import ModelTask, SegmentationTask
     from swath.predict import PredictionReport
     from swath.predict.layers import Layer
     from swath.types import DataKind, Predictor, Report, ResultRow
@@ -109,40 +109,60 @@ def chips(
 
 
 def fit(
-    chips: ChipSet | PathLike,
+    chips: ChipSet | JoinedSet | PathLike,
     out: PathLike,
     *,
     config: PathLike | Mapping[str, Any] | None = None,
     epochs: int | None = None,
     learning_rate: float | None = None,
     batch_size: int | None = None,
+    backbone: str | None = None,
+    head: str | None = None,
+    pretrained: PathLike | None = None,
+    tuning: str | None = None,
     seed: int = 0,
     progress: bool = True,
-) -> SegmentationTask:
-    """Train a segmentation model on a chip set; calling it again on an unfinished run resumes it.
+) -> SegmentationTask | ModelTask:
+    """Train a model on a chip set or joined ones; calling it again on an unfinished run resumes it.
+
+    What is learned (classes per pixel or chip, several labels, change, quantities) is a fact of the chips. Everything
+    that can be wrong about the options is told before a pixel is read; ``check`` tells more without training.
 
     Args:
-        chips: a chip set or its folder.
+        chips: a chip set, joined ones, or the folder of either.
         out: folder of the run.
         config: options as a mapping or a YAML file; unknown keys are errors.
         epochs: passes over the training chips; beats ``config``.
         learning_rate: peak learning rate; beats ``config``.
         batch_size: chips per step; beats ``config``.
+        backbone: name of the backbone; beats ``config``.
+        head: name of the head; beats ``config``.
+        pretrained: folder of a trained model, or name of a published encoder; beats ``config``.
+        tuning: how much of the network learns; beats ``config``.
         seed: seed of initialisation, data order and augmentation.
         progress: show a progress bar.
 
     Raises:
         ConfigError: an unknown or impossible option, or ``out`` holds something that is no run.
-        InputError: the chip set is empty or holds one class only.
+        InputError: the chip set is empty or holds one class only, or bands or weights do not fit.
     """
     from swath import chips as room
     from swath import learn, types
 
     _check_run(Path(out))
-    chipset = room.open(Path(chips)) if isinstance(chips, Path | str) else chips
-    options = learn.read_options(config, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size)
-    split = types.Split.load(chipset.folder / "split.parquet")
-    return learn.train_segmentation(chipset, split, options, Path(out), seed=seed, progress=progress)
+    options = learn.read_options(
+        config,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        backbone=backbone,
+        head=head,
+        pretrained=None if pretrained is None else str(pretrained),
+        tuning=tuning,
+    )
+    samples = room.open_samples(Path(chips)) if isinstance(chips, Path | str) else chips
+    split = types.Split.load(samples.folder / "split.parquet")
+    return learn.train(samples, split, options, Path(out), seed=seed, progress=progress)
 
 
 def predict(
@@ -212,25 +232,30 @@ def _path_of(scene: xr.DataTree | xr.Dataset | PathLike) -> PathLike:
 
 
 def score(
-    model: Predictor | PathLike, chips: ChipSet | PathLike, *, split: str = "test", data_kind: DataKind | None = None
+    model: Predictor | PathLike,
+    chips: ChipSet | JoinedSet | PathLike,
+    *,
+    split: str = "test",
+    data_kind: DataKind | None = None,
 ) -> Score:
-    """Score a model on one split of a chip set, with bootstrap intervals over chips.
+    """Score a model on one split of a chip set, with bootstrap intervals over chips; see ``swath.judge.score``.
 
     Args:
         model: anything that predicts, or the folder of a trained model.
-        chips: a chip set or its folder.
+        chips: a chip set, joined ones, or the folder of either.
         split: which split to score.
         data_kind: what the rows say of the data; None: what the chips say of themselves, and ``real`` where they say
             nothing.
 
     Raises:
-        InputError: the split is empty, or model and chips have different classes.
+        InputError: the split is empty, or model and chips have different tasks, classes or quantities.
         ConfigError: ``data_kind`` is ``real`` and the chips say otherwise.
     """
     from swath import judge
 
     predictor, loader, facts = _scoring(model, chips, split, data_kind)
-    return judge.score(predictor, loader, facts=facts)
+    quantities = dict(zip(loader.chipset.quantities, loader.chipset.units, strict=True))
+    return judge.score(predictor, loader, facts=facts, target=loader.chipset.target, quantities=quantities)
 
 
 def score_corrupted(
@@ -272,14 +297,14 @@ def score_corrupted(
 
 
 def _scoring(
-    model: Predictor | PathLike, chips: ChipSet | PathLike, split: str, data_kind: DataKind | None
+    model: Predictor | PathLike, chips: ChipSet | JoinedSet | PathLike, split: str, data_kind: DataKind | None
 ) -> tuple[Predictor, ChipLoader, ResultRow]:
     """The predictor, the chips of the split in their order, and what every row says about both."""
     from swath import chips as room
     from swath import judge, learn, types
 
     predictor = load(model) if isinstance(model, Path | str) else model
-    chipset = room.open(Path(chips)) if isinstance(chips, Path | str) else chips
+    chipset = room.open_samples(Path(chips)) if isinstance(chips, Path | str) else chips
     table = types.Split.load(chipset.folder / "split.parquet")
     ids = table.ids(split)
     if not ids:
@@ -290,33 +315,10 @@ def _scoring(
         )
     loader = room.ChipLoader(chipset, ids, batch_size=32, seed=0, shuffle=False)
     config = learn.read_record(model_folder(Path(model)))["config"] if isinstance(model, Path | str) else None
-    _check_classes(predictor, chipset)
-    kind = _kind_of(chipset, data_kind)
+    judge.check_fits(predictor, chipset)
+    kind = judge.kind_of(chipset, data_kind)
     facts = judge.facts_of(chipset, table, predictor, part=split, data_kind=kind, config=config)
     return predictor, loader, facts
-
-
-def _check_classes(predictor: Predictor, chipset: ChipSet) -> None:
-    """Labels are numbers: classes of other names or in another order would give a score that means nothing."""
-    if tuple(predictor.classes) != chipset.classes:
-        raise InputError(
-            f"The model tells {', '.join(predictor.classes)} apart, and the chips of {chipset.folder} have the classes "
-            f"{', '.join(chipset.classes)}",
-            expected="the same classes in the same order",
-            remedy="cut the chips with the legend of those that the model was trained on",
-        )
-
-
-def _kind_of(chipset: ChipSet, said: DataKind | None) -> DataKind:
-    """What the chips say of themselves, or what the caller says: simulated data cannot be called real."""
-    own = chipset.data_kind
-    if said == "real" and own not in (None, "real"):
-        raise ConfigError(
-            f"The data were said to be real, and the chips of {chipset.folder} say that they are {own}",
-            expected=f"'{own}', which is also what is taken when nothing is said",
-            remedy="leave out --data (data_kind=)",
-        )
-    return said or own or "real"
 
 
 def serve(folder: PathLike, *, host: str = "127.0.0.1", port: int = 8000, hosts: Sequence[str] = ()) -> None:

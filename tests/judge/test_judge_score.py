@@ -140,7 +140,7 @@ def test_bad_input_gets_a_sentence(make_batches: MakeBatches) -> None:
     with pytest.raises(ContractError, match="no target 'crop'"):
         score(Oracle(), batches, target="crop")
     predictor = Oracle()
-    predictor.task = "regression"
+    predictor.task = "forecast"
     with pytest.raises(ConfigError, match="predictor of labels"):
         score(predictor, batches)
 

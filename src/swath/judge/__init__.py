@@ -5,7 +5,7 @@ from __future__ import annotations
 from swath.judge.baselines import ForestOptions, MajorityClass, NearestColour, RandomForest
 from swath.judge.capability import CapabilityScore, Normaliser, capability_scores, capability_table, dataset_table
 from swath.judge.conditions import ledger_folder, require_ledger, same_conditions
-from swath.judge.facts import facts_of
+from swath.judge.facts import check_fits, facts_of, kind_of
 from swath.judge.fresh import Standing, fresh_seeds, read_fresh, standings
 from swath.judge.intervals import mean_interval
 from swath.judge.ledger import (
@@ -60,6 +60,7 @@ __all__ = [
     "Timer",
     "capability_scores",
     "capability_table",
+    "check_fits",
     "check_repository",
     "claims_table",
     "class_map",
@@ -77,6 +78,7 @@ __all__ = [
     "facts_of",
     "fresh_seeds",
     "holm_levels",
+    "kind_of",
     "ledger",
     "ledger_folder",
     "load_registration",

@@ -1,9 +1,9 @@
-"""Score a predictor of labels on batches, with intervals over what was drawn independently."""
+"""Score a predictor on batches, with intervals over what was drawn independently."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,13 @@ from numpy.typing import NDArray
 
 from swath import metrics
 from swath.errors import ConfigError, ContractError, InputError, nearest
+from swath.judge import score_quantities as quantity_room
+from swath.judge.score_multilabel import score_multilabel
+from swath.judge.scored import Column, Score, groups_of, predictions, rows_of, units_of
 from swath.metrics import ConfusionMatrix, Interval
 from swath.types import IGNORE, Batch, Prediction, Predictor, ResultRow
+
+__all__ = ["OVERALL", "Score", "compare", "score", "score_map"]
 
 TASKS = ("classification", "segmentation", "change")
 OVERALL: dict[str, Callable[[NDArray[Any]], NDArray[np.float64]]] = {
@@ -27,43 +32,6 @@ PER_CLASS = {"iou": metrics.iou, "f1": metrics.f1, "precision": metrics.precisio
 MACRO = ("miou", "f1")
 
 
-@dataclass(frozen=True, eq=False)
-class Score:
-    """What scoring leaves behind.
-
-    Args:
-        confusion: counts pooled over all samples.
-        ids: sample ids in the order of ``per_sample``.
-        per_sample: int64 ``(N, K, K)``, one confusion matrix per sample.
-        groups: the group of each sample, or empty; intervals run over groups where there are some.
-        labelled: values with a valid label.
-        excluded: those of them without a valid prediction, left out of all scores.
-        rows: every number as result rows.
-    """
-
-    confusion: ConfusionMatrix
-    ids: tuple[str, ...]
-    per_sample: NDArray[np.int64]
-    groups: tuple[str, ...]
-    labelled: int
-    excluded: int
-    rows: tuple[ResultRow, ...]
-
-    @property
-    def excluded_share(self) -> float:
-        """Share of the labelled values without a valid prediction; NaN without labels."""
-        return self.excluded / self.labelled if self.labelled else float("nan")
-
-    @property
-    def units(self) -> NDArray[np.int64]:
-        """Counts of what is resampled: groups where given, else samples."""
-        return _units(self.per_sample, self.groups)
-
-    def value(self, metric: str) -> float:
-        """The pooled value of an overall metric such as ``accuracy`` or ``miou``."""
-        return float(_overall(metric)(self.confusion.counts))
-
-
 def score(
     predictor: Predictor,
     batches: Iterable[Batch],
@@ -72,10 +40,14 @@ def score(
     dataset: str | None = None,
     split: str | None = None,
     facts: ResultRow | None = None,
-    target: str = "label",
+    target: str | None = None,
     groups: Mapping[str, str] | None = None,
+    quantities: Mapping[str, str] | None = None,
 ) -> Score:
-    """Score a predictor of labels and express every number as a result row.
+    """Score a predictor and express every number as a result row.
+
+    One class per value (classification, segmentation, change): accuracies, kappa, mIoU, F1, and per class. Several
+    labels: see ``score_multilabel``. Quantities: see ``score_quantities``.
 
     A value counts when its label is valid and the prediction is. Where the input is invalid (clouds, no data) nobody
     can predict, so such values are left out of all scores; how many they are is the row ``excluded_share``, because a
@@ -86,35 +58,42 @@ def score(
     percentile bootstrap intervals over samples, or over groups, 1,000 resamples with a fixed seed; never over pixels.
 
     Args:
-        predictor: anything that predicts labels.
+        predictor: anything that predicts labels or quantities.
         batches: batches with the target; ids must be unique over all of them.
         system: name of the system in the rows, unless ``facts`` says more.
         dataset: name of the data set in the rows.
         split: name of the split in the rows.
         facts: a row whose descriptive columns are copied to every row (data kind, seed, backbone, ...).
-        target: name of the target in the batches.
+        target: name of the target in the batches; default: ``value`` for quantities, else ``label``.
         groups: group of each sample id; with it, groups are resampled.
+        quantities: name to unit of each quantity, in the order of the target.
 
     Raises:
-        ConfigError: the predictor does not predict labels.
+        ConfigError: the predictor predicts neither labels nor quantities, or does not name its classes.
         ContractError: a batch or prediction breaks its contract, or an id comes twice.
         InputError: no batches, a sample without a group, or labels outside the classes.
     """
-    if predictor.task not in TASKS or not predictor.classes:
-        raise ConfigError(
-            f"The predictor's task is '{predictor.task}' with {len(predictor.classes)} classes",
-            expected=f"a predictor of labels ({', '.join(TASKS)}) that names its classes",
-            remedy="score quantities with swath.metrics.Regression",
+    _check_predictor(predictor)
+    start = facts if facts is not None else ResultRow(run_id=system, system=system)
+    start = replace(start, dataset=dataset or start.dataset, split=split or start.split, variant="pooled")
+
+    def base(samples: int) -> ResultRow:
+        return replace(start, n_test=samples)
+
+    if predictor.task in quantity_room.TASKS:
+        return quantity_room.score_quantities(
+            predictor, batches, target=target or "value", base=base, groups=groups, quantities=quantities or {}
         )
-    ids, parts, labelled = _predict_all(predictor, batches, target)
+    if predictor.task == "multilabel":
+        return score_multilabel(predictor, batches, target=target or "label", base=base, groups=groups)
+    ids, parts, labelled = _predict_all(predictor, batches, target or "label")
     per_sample = np.concatenate(parts)
-    chosen = _groups_of(ids, groups)
+    chosen = groups_of(ids, groups)
     pooled = ConfusionMatrix(predictor.classes, per_sample.sum(axis=0))
-    base = facts if facts is not None else ResultRow(run_id=system, system=system)
-    base = replace(base, dataset=dataset or base.dataset, split=split or base.split, n_test=len(ids), variant="pooled")
     excluded = labelled - pooled.total
-    rows = _rows(base, pooled, _units(per_sample, chosen), (labelled, excluded), "group" if chosen else "sample")
-    return Score(pooled, tuple(ids), per_sample, chosen, labelled, excluded, tuple(rows))
+    unit = "group" if chosen else "sample"
+    rows = _rows(base(len(ids)), pooled, units_of(per_sample, chosen), (labelled, excluded), unit)
+    return Score(pooled, tuple(ids), per_sample, chosen, labelled, excluded, rows, predictor.task)
 
 
 def score_map(
@@ -154,18 +133,20 @@ def score_map(
     pooled = ConfusionMatrix(classes, per_unit.sum(axis=0))
     counts = (int(labelled.sum()), int(labelled.sum()) - pooled.total)
     rows = _rows(replace(facts, n_test=len(numbers), variant="pooled"), pooled, per_unit, counts, unit)
-    return Score(pooled, tuple(map(str, numbers.tolist())), per_unit, (), *counts, tuple(rows))
+    return Score(pooled, tuple(map(str, numbers.tolist())), per_unit, (), *counts, rows)
 
 
 def compare(first: Score, second: Score, metric: str = "accuracy") -> Interval:
     """Difference first - second of an overall metric with a paired bootstrap interval over the same units.
 
     Raises:
-        ConfigError: unknown metric.
+        ConfigError: unknown metric, or the scores are of several labels per sample.
         InputError: the two were not scored on the same values of the same samples.
     """
-    statistic = _overall(metric)
-    if first.confusion.classes != second.confusion.classes or set(first.ids) != set(second.ids):
+    statistic = _overall(metric, first)
+    alike = first.task == second.task and first.per_sample.shape[1:] == second.per_sample.shape[1:]
+    same = first.pooled is None or second.pooled is None or first.pooled.classes == second.pooled.classes
+    if not alike or not same or set(first.ids) != set(second.ids):
         raise InputError(
             f"The scores are of {len(first.ids)} and {len(second.ids)} samples "
             f"({len(set(first.ids) & set(second.ids))} in common)",
@@ -174,7 +155,8 @@ def compare(first: Score, second: Score, metric: str = "accuracy") -> Interval:
         )
     position = {name: index for index, name in enumerate(second.ids)}
     aligned = second.per_sample[[position[name] for name in first.ids]]
-    differs = (first.per_sample.sum(axis=2) != aligned.sum(axis=2)).any(axis=1)
+    judged = [part[..., 0] if first.pooled is None else part.sum(axis=2) for part in (first.per_sample, aligned)]
+    differs = (judged[0] != judged[1]).any(axis=1)
     if differs.any():
         named = [first.ids[index] for index in np.flatnonzero(differs)[:3]]
         raise InputError(
@@ -182,7 +164,9 @@ def compare(first: Score, second: Score, metric: str = "accuracy") -> Interval:
             expected="predictions for the same valid pixels",
             remedy="give both the same inputs, or predict wherever the other does",
         )
-    return metrics.paired_bootstrap(_units(first.per_sample, first.groups), _units(aligned, first.groups), statistic)
+    return metrics.paired_bootstrap(
+        units_of(first.per_sample, first.groups), units_of(aligned, first.groups), statistic
+    )
 
 
 def _predict_all(
@@ -192,27 +176,12 @@ def _predict_all(
     ids: list[str] = []
     parts: list[NDArray[np.int64]] = []
     labelled = 0
-    with torch.inference_mode():
-        for batch in batches:
-            batch.check({target: predictor.task})
-            prediction = predictor.predict(batch)
-            prediction.check(batch)
-            truth = batch.targets[target]
-            usable = batch.target_valid[target].expand_as(truth)
-            labels = _labels(prediction, truth.shape, predictor.classes)
-            labelled += int(usable.sum())
-            seen = usable & prediction.valid
-            parts.append(metrics.confusion_per_unit(truth, labels, seen, predictor.classes))
-            ids.extend(batch.ids)
-    if not ids:
-        raise InputError("There are no batches to score", expected="at least one sample", remedy="check the split")
-    twice = sorted({name for name in ids if ids.count(name) > 1}) if len(set(ids)) < len(ids) else []
-    if twice:
-        raise ContractError(
-            f"Samples were given twice: {', '.join(twice[:5])}",
-            expected="every sample once",
-            remedy="turn sampling with replacement off when scoring",
-        )
+    for part in predictions(predictor, batches, target):
+        labels = _labels(part.prediction, part.truth.shape, predictor.classes)
+        labelled += int(part.usable.sum())
+        seen = part.usable & part.prediction.valid
+        parts.append(metrics.confusion_per_unit(part.truth, labels, seen, predictor.classes))
+        ids.extend(part.ids)
     return ids, parts, labelled
 
 
@@ -229,72 +198,45 @@ def _labels(prediction: Prediction, shape: torch.Size, classes: Sequence[str]) -
     return prediction.label()
 
 
-def _groups_of(ids: Sequence[str], groups: Mapping[str, str] | None) -> tuple[str, ...]:
-    missing = [name for name in ids if groups is not None and name not in groups]
-    if missing:
-        raise InputError(
-            f"{len(missing)} samples have no group, such as {', '.join(missing[:3])}",
-            expected="a group for every scored sample",
-            remedy="take the groups from the split table",
+def _check_predictor(predictor: Predictor) -> None:
+    """It predicts labels that have names, or quantities."""
+    known = (*TASKS, "multilabel", *quantity_room.TASKS)
+    if predictor.task not in known or (predictor.task not in quantity_room.TASKS and not predictor.classes):
+        raise ConfigError(
+            f"The predictor's task is '{predictor.task}' with {len(predictor.classes)} classes",
+            expected=f"a predictor of labels ({', '.join(TASKS)}, multilabel) that names its classes, or of quantities",
+            remedy="score other tasks with swath.metrics",
         )
-    return () if groups is None else tuple(groups[name] for name in ids)
 
 
-def _units(per_sample: NDArray[np.int64], groups: tuple[str, ...]) -> NDArray[np.int64]:
-    return metrics.sum_by_group(per_sample, groups)[0] if groups else per_sample
-
-
-def _overall(metric: str) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
-    if metric not in OVERALL:
+def _overall(metric: str, scored: Score) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
+    """The function of summed counts behind an overall metric."""
+    if scored.task == "multilabel":
+        raise ConfigError(
+            "Two scores of several labels were to be compared",
+            expected="scores of one class per value, or of quantities",
+            remedy="compare the intervals of the rows; average precision does not add up over samples",
+        )
+    options: Mapping[str, Any] = OVERALL if scored.pooled is not None else quantity_room.SCORES
+    if metric not in options:
         raise ConfigError(
             f"There is no overall metric '{metric}'",
-            expected=f"one of {', '.join(OVERALL)}",
-            remedy=f"the nearest is: {nearest(metric, OVERALL)}",
+            expected=f"one of {', '.join(options)}",
+            remedy=f"the nearest is: {nearest(metric, options)}",
         )
-    return OVERALL[metric]
+    return OVERALL[metric] if scored.pooled is not None else quantity_room.overall(metric)
 
 
 def _rows(
     base: ResultRow, pooled: ConfusionMatrix, units: NDArray[np.int64], counts: tuple[int, int], unit: str
-) -> list[ResultRow]:
+) -> tuple[ResultRow, ...]:
     """All numbers of a score, in one bootstrap over all statistics."""
-    size = len(pooled.classes)
 
     def everything(sums: NDArray[Any]) -> NDArray[np.float64]:
         overall = [statistic(sums)[..., None] for statistic in OVERALL.values()]
         return np.concatenate(overall + [statistic(sums) for statistic in PER_CLASS.values()], axis=-1)
 
-    names: list[tuple[str, str | None]] = [(metric, None) for metric in OVERALL]
-    names += [(metric, name) for metric in PER_CLASS for name in pooled.classes]
-    interval = metrics.bootstrap_interval(units, everything)
-    about = f"interval: 95 % percentile bootstrap over {len(units)} {unit}s"
-    rows = []
-    for index, (metric, name) in enumerate(names):
-        note = about
-        if name is None and metric in MACRO:
-            note = f"mean over {pooled.present} of {size} classes (absent: skip); {note}"
-        if interval.undefined[index]:
-            note += f"; undefined in {int(interval.undefined[index])} resamples"
-        rows.append(
-            replace(
-                base,
-                metric=metric,
-                class_name=name,
-                value=float(interval.estimate[index]),
-                higher_is_better=True,
-                ci_low=_known(interval.low[index]),
-                ci_high=_known(interval.high[index]),
-                note="; ".join(part for part in (base.note, note) if part),
-            )
-        )
-    labelled, excluded = counts
-    share = excluded / labelled if labelled else float("nan")
-    note = "; ".join(
-        part for part in (base.note, f"{excluded} of {labelled} labelled values have no valid prediction") if part
-    )
-    rows.append(replace(base, metric="excluded_share", value=share, higher_is_better=False, note=note))
-    return rows
-
-
-def _known(bound: float) -> float | None:
-    return float(bound) if np.isfinite(bound) else None
+    about = f"mean over {pooled.present} of {len(pooled.classes)} classes (absent: skip)"
+    columns = [Column(metric, None, True, about if metric in MACRO else "") for metric in OVERALL]
+    columns += [Column(metric, name) for metric in PER_CLASS for name in pooled.classes]
+    return rows_of(base, columns, metrics.bootstrap_interval(units, everything), counts, unit)
