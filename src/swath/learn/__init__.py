@@ -6,9 +6,12 @@ from swath.learn.checkpoint import load_checkpoint, read_record, save_checkpoint
 from swath.learn.config import FitConfig, parse
 from swath.learn.embedding import Embedder
 from swath.learn.fit import BEST, LAST, BatchLoader, FitResult, fit
+from swath.learn.model_task import ModelTask
+from swath.learn.options import TrainOptions, read_options
 from swath.learn.reproduce import repeatable, seeded
-from swath.learn.segmentation import TrainOptions, build_task, read_options, train_segmentation
+from swath.learn.segmentation import build_task, train_segmentation
 from swath.learn.task import SegmentationLoss, SegmentationTask, Trainable, check_classes, evaluation
+from swath.learn.training import train
 
 __all__ = [
     "BEST",
@@ -17,6 +20,7 @@ __all__ = [
     "Embedder",
     "FitConfig",
     "FitResult",
+    "ModelTask",
     "SegmentationLoss",
     "SegmentationTask",
     "TrainOptions",
@@ -32,5 +36,6 @@ __all__ = [
     "repeatable",
     "save_checkpoint",
     "seeded",
+    "train",
     "train_segmentation",
 ]

@@ -8,7 +8,6 @@ configuration, is strict about every weight, and brings old schemas forward one 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import math
 import platform
 from collections.abc import Callable, Mapping
@@ -23,18 +22,21 @@ from torch import Tensor, nn
 
 from swath.errors import InputError, SwathError, nearest
 from swath.files import replacing, sha256, write_json
+from swath.learn.goals import TASKS
+from swath.learn.model_task import SECTIONS as MODEL_SECTIONS
+from swath.learn.model_task import ModelTask
 from swath.learn.record import build_network
 from swath.learn.task import SegmentationTask, Trainable
 from swath.reading import read_json, reading, reason
 
 SCHEMA_VERSION = 1
+BEST_FIRST = ("best", "last")
+"""Folders of a run in which a model is looked for, in this order."""
 WEIGHTS, RECORD = "model.safetensors", "model.json"
-TASKS = {
-    "segmentation": "swath.learn.task:SegmentationTask",
-}
-"""Task name in a checkpoint -> ``module:class`` with ``from_record``."""
+Task = SegmentationTask | ModelTask
 LIBRARIES = ("swath", "torch", "numpy", "safetensors")
 SECTIONS = ("task", "architecture", "modality", "bands", "statistics", "classes", "colours", "valid_rule", "loss")
+"""What the record of a ``SegmentationTask`` holds; one of a ``ModelTask`` has ``inputs`` instead, by name."""
 
 
 def save_checkpoint(
@@ -71,7 +73,7 @@ def save_checkpoint(
     return directory
 
 
-def load_checkpoint(path: Path | str) -> SegmentationTask:
+def load_checkpoint(path: Path | str) -> Task:
     """The task of a checkpoint, on the processor and in evaluation mode.
 
     Args:
@@ -86,20 +88,20 @@ def load_checkpoint(path: Path | str) -> SegmentationTask:
     record = read_record(directory)
     where = str(directory / RECORD)
     name = str(record["task"])[:80]
-    if name not in TASKS:
+    known = TASKS if "inputs" in record else ("segmentation",)
+    if name not in known:
         raise InputError(
             f"{where}: the task '{name}' is unknown",
-            expected=f"one of {', '.join(TASKS)}",
-            remedy=f"the nearest is {nearest(name, TASKS, 1)}; a newer swath may know '{name}'",
+            expected=f"one of {', '.join(known)}",
+            remedy=f"the nearest is {nearest(name, known, 1)}; a newer swath may know '{name}'",
         )
-    module, _, attribute = TASKS[name].partition(":")
     # Built without memory first: a record of a few bytes can ask for a network of any size.
     weights = directory / WEIGHTS
     stored = _stored_shapes(weights)
-    build = getattr(importlib.import_module(module), attribute).from_record
     try:
         _check_size(record, where, stored, weights)
-        task: SegmentationTask = build(record, where)
+        build = ModelTask.from_record if "inputs" in record else SegmentationTask.from_record
+        task: Task = build(record, where)
     except SwathError:
         raise
     except Exception as error:  # values of any type in any place: no list of classes would be complete
@@ -138,11 +140,12 @@ def read_record(directory: Path | str) -> dict[str, Any]:
         )
     with reading(path, expected=expected, remedy="copy the checkpoint again; it may have been edited"):
         record = migrate(record, str(path))
-    missing = [section for section in SECTIONS if section not in record]
+    wanted = MODEL_SECTIONS if "inputs" in record else SECTIONS
+    missing = [section for section in wanted if section not in record]
     if missing:
         raise InputError(
             f"{path} lacks {', '.join(missing)}",
-            expected="the sections " + ", ".join(SECTIONS),
+            expected="the sections " + ", ".join(wanted),
             remedy="copy the checkpoint again; sections were removed from it",
         )
     return record

@@ -11,12 +11,18 @@ from typing import Any
 from torch import nn
 
 from swath.errors import ContractError, InputError, nearest
+from swath.nn import adapt
 from swath.sensors import Band, BandSet
 
 ARCHITECTURES = {
     "unet": "swath.nn.unet:UNet",
+    "network": "swath.nn.network:Network",
+    "joint": "swath.nn.joint:JointNetwork",
+    "published": "swath.learn.published:PublishedNetwork",
 }
 """Name in a checkpoint -> ``module:class``. The class keeps its constructor arguments as a dataclass in ``spec``."""
+TUNING = "tuned_by"
+"""Attribute of a network that was adapted: the arguments of ``adapt``."""
 
 
 def architecture_of(network: nn.Module) -> dict[str, Any]:
@@ -34,7 +40,27 @@ def architecture_of(network: nn.Module) -> dict[str, Any]:
             expected=f"one of the architectures {', '.join(ARCHITECTURES)}, with its arguments in 'spec'",
             remedy="add one line to swath.learn.record.ARCHITECTURES and a dataclass 'spec' to the network",
         )
-    return {"name": names[0], "arguments": dataclasses.asdict(spec)}
+    record = {"name": names[0], "arguments": dataclasses.asdict(spec)}
+    tuning = getattr(network, TUNING, None)
+    return record if tuning is None else {**record, "tuning": dict(tuning)}
+
+
+def tune(network: nn.Module, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """``swath.nn.adapt``, remembered by the network, so that a checkpoint rebuilds what was added.
+
+    Args:
+        network: as built or loaded.
+        arguments: those of ``adapt``, as JSON values, with ``kind``.
+
+    Returns:
+        Names of the parameters that learn.
+
+    Raises:
+        ConfigError: as ``adapt``.
+    """
+    learning = adapt(network, **arguments)
+    setattr(network, TUNING, dict(arguments))
+    return learning
 
 
 def build_network(architecture: Mapping[str, Any], where: str) -> nn.Module:
@@ -60,7 +86,10 @@ def build_network(architecture: Mapping[str, Any], where: str) -> nn.Module:
             expected=f"the arguments {inspect.signature(kind)}",
             remedy="use the swath version that wrote the file, named in it under 'versions'",
         ) from error
-    return kind(**arguments)
+    network = kind(**arguments)
+    if architecture.get("tuning") is not None:
+        tune(network, architecture["tuning"])
+    return network
 
 
 def bands_to_records(bands: BandSet) -> list[dict[str, Any]]:

@@ -2,93 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 
 from swath.chips import Augment, ChipLoader, ChipSet, Statistics
-from swath.files import read_yaml
 from swath.learn.checkpoint import load_checkpoint
-from swath.learn.config import FitConfig, parse
 from swath.learn.fit import Validate, fit
+from swath.learn.options import AugmentOptions, NetworkOptions, TrainOptions, read_options
 from swath.learn.reproduce import seeded
 from swath.learn.task import SegmentationLoss, SegmentationTask, check_classes
 from swath.metrics import ConfusionMatrix, accuracy, miou
 from swath.nn import Normalise, UNet
 from swath.types import Split
-
-
-class NetworkOptions(BaseModel):
-    """Shape of the U-Net; see ``swath.nn.UNet``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    width: int = Field(default=32, ge=1)
-    depth: int = Field(default=3, ge=0)
-    stem_stride: int = Field(default=2, ge=1)
-    norm: Literal["group", "channel"] = "group"
-
-
-class AugmentOptions(BaseModel):
-    """Random changes of the training chips; see ``swath.chips.Augment``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    flips: bool = True
-    rotations: bool = True
-    brightness: float = Field(default=0.1, ge=0, lt=1)
-    noise: float = Field(default=0.0, ge=0)
-
-
-class TrainOptions(BaseModel):
-    """All options of ``swath train``, in one YAML file or as flags.
-
-    Args:
-        network: shape of the network.
-        bands: names of the bands to learn from; all bands of the chips when None.
-        batch_size: chips per step.
-        class_balance: exponent p of the class weights (n / (K n_c))^p: 0 weighs pixels alike, 1 weighs classes alike.
-        label_smoothing: share of the uniform distribution in the target.
-        augment: random changes of the training chips.
-        fit: how to train.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    network: NetworkOptions = NetworkOptions()
-    bands: tuple[str, ...] | None = Field(default=None, min_length=1)
-    batch_size: int = Field(default=16, ge=1)
-    class_balance: float = Field(default=0.5, ge=0, le=1)
-    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
-    augment: AugmentOptions = AugmentOptions()
-    fit: FitConfig = FitConfig()
-
-
-def read_options(
-    config: Path | str | Mapping[str, Any] | None,
-    *,
-    epochs: int | None = None,
-    learning_rate: float | None = None,
-    batch_size: int | None = None,
-) -> TrainOptions:
-    """Training options from a YAML file or a mapping; the keyword arguments beat it.
-
-    Raises:
-        ConfigError: the file is not YAML, or a key or value is wrong (the nearest key is named).
-        InputError: there is no such file.
-    """
-    where = str(config) if isinstance(config, Path | str) else "the options"
-    content = _from_file(Path(config)) if isinstance(config, Path | str) else dict(config or {})
-    flags = {"epochs": epochs, "learning_rate": learning_rate}
-    given = {name: value for name, value in flags.items() if value is not None}
-    if given and isinstance(content, dict) and isinstance(content.get("fit") or {}, dict):
-        content = {**content, "fit": {**(content.get("fit") or {}), **given}}
-    if batch_size is not None and isinstance(content, dict):
-        content = {**content, "batch_size": batch_size}
-    return parse(TrainOptions, content, where)
 
 
 def train_segmentation(
@@ -127,7 +54,9 @@ def train_segmentation(
     loader = ChipLoader(chipset, train_ids, batch_size=options.batch_size, seed=seed, augment=augment)
     validate = _validation(chipset, validation_ids, options.batch_size) if validation_ids else None
     result = fit(task, loader, config=options.fit, out=out, seed=seed, validate=validate, progress=progress)
-    return load_checkpoint(result.best or result.last)
+    trained = load_checkpoint(result.best or result.last)
+    assert isinstance(trained, SegmentationTask)  # as it was saved
+    return trained
 
 
 def build_task(
@@ -146,7 +75,7 @@ def build_task(
     places = [statistics.bands.index(name) for name in bands.names]
     mean, std = ([values[place] for place in places] for values in (statistics.mean, statistics.std))
     with seeded(seed, "initialise"):
-        network = UNet(len(bands), len(chipset.classes), **options.network.model_dump())
+        network = UNet(len(bands), len(chipset.classes), **options.network.shape)
     loss = SegmentationLoss(
         class_weights=class_weights(counts, options.class_balance), label_smoothing=options.label_smoothing
     )
@@ -182,5 +111,12 @@ def _validation(chipset: ChipSet, ids: list[str], batch_size: int) -> Validate:
     return validate
 
 
-def _from_file(path: Path) -> Any:
-    return read_yaml(path, "a YAML file with training options, such as 'batch_size: 16'") or {}
+__all__ = [
+    "AugmentOptions",
+    "NetworkOptions",
+    "TrainOptions",
+    "build_task",
+    "class_weights",
+    "read_options",
+    "train_segmentation",
+]

@@ -233,7 +233,7 @@ class SegmentationTask(nn.Module):
                 expected="(sample, time, band, y, x) with one date",
                 remedy="choose one date or make a composite first",
             )
-        return _take(modality, self.bands)
+        return take_bands(modality, self.bands)
 
     def _predictable(self, valid: Tensor) -> Tensor:
         """Where a prediction is meaningful: ``(B, H, W)``."""
@@ -298,7 +298,7 @@ def check_classes(counts: Sequence[int] | Tensor, classes: Sequence[str]) -> Non
         )
 
 
-def _take(modality: Modality, wanted: BandSet) -> tuple[Tensor, Tensor]:
+def take_bands(modality: Modality, wanted: BandSet) -> tuple[Tensor, Tensor]:
     """Values and mask of the wanted bands; a view where the bands already are in order."""
     indices = modality.bands.match(wanted).require()
     values, valid = modality.values, modality.valid.expand_as(modality.values)
