@@ -92,13 +92,14 @@ def fit_features(
     scene: xr.DataTree | xr.Dataset | PathLike | None = None,
     data_kind: DataKind = "real",
 ) -> FewReport:
-    """Train a head on a map of embeddings with a few labelled points or polygons, and score it by spatial blocks.
+    """Train a head on embeddings with a few labels, and score it by spatial blocks.
 
     ``swath.load(out)`` then gives the model, and ``swath.predict(out, features, "map.tif")`` the map.
 
     Args:
-        features: GeoTIFF of ``swath.embed``.
-        labels: vector file of points or polygons with a class; reprojected to the features.
+        features: GeoTIFF or table of ``swath.embed``.
+        labels: vector file of points or polygons with a class, reprojected to the features; for a table itself, or a
+            table with the columns id and class.
         out: folder of the model; new, empty, or of such a model, which is replaced.
         options: see ``swath.embed.FewOptions``.
         scene: the scene for the comparison to a forest on its bands; by default the one that the record names, if it
@@ -156,7 +157,8 @@ def _rows(report: FewReport, data_kind: DataKind, labels: str) -> list[ResultRow
                     dataset=Path(record.source).name or None,
                     data_kind=data_kind,
                     split="held out",
-                    protocol=f"{blocks.count} spatial blocks of {blocks.side:.6g} cells in {blocks.folds} folds",
+                    protocol=f"{blocks.count} spatial blocks of {blocks.side:.6g} {report.unit} in {blocks.folds} "
+                    "folds",
                     backbone=backbone,
                     head=head,
                     seed=report.seed,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from swath.cli.everyday import Bands, Baseline, Level, NoData, Sensor, split_names
 from swath.cli.more import PANEL
+
+if TYPE_CHECKING:
+    from swath.judge.real10 import Contender
 
 app = typer.Typer(help="Measure this machine on your own files.", no_args_is_help=True)
 
@@ -78,7 +82,13 @@ def real10(
     data: Annotated[Path | None, typer.Option(help="Folder with the data sets; default: $SWATH_DATA.")] = None,
     seeds: Annotated[int, typer.Option(min=1, max=10, help="Seeds from 0.")] = 5,
     tasks: Annotated[str | None, typer.Option(help="Tasks between commas; default: all ten.")] = None,
-    contenders: Annotated[str | None, typer.Option(help="Contenders between commas; default: all.")] = None,
+    contenders: Annotated[
+        str | None,
+        typer.Option(help="Contenders between commas, such as forest,presto+linear; default: the baselines."),
+    ] = None,
+    encoders: Annotated[
+        bool, typer.Option("--encoders", help="Also Presto and Galileo nano with linear and forest heads.")
+    ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Made-up miniatures, one seed; the scores mean nothing.")
     ] = False,
@@ -91,7 +101,7 @@ def real10(
     from swath.judge import real10 as suite
 
     chosen = suite.TASKS if tasks is None else suite.chosen(suite.TASKS, tasks.split(","), "task")
-    known = suite.BASELINES if contenders is None else suite.chosen(suite.BASELINES, contenders.split(","), "contender")
+    known = _contenders(contenders, encoders, (lambda line: None) if json else show.say)
     if quick:
         plan = suite.miniature(out / "miniatures", chosen, known)
     else:
@@ -109,3 +119,28 @@ def real10(
         show.say(f"written: {written}" + ("; miniatures, the scores mean nothing" if quick else ""))
     if measured.failures:
         raise typer.Exit(EXIT_WITH_FAILURES)
+
+
+def _contenders(names: str | None, encoders: bool, say: Callable[[str], None]) -> tuple[Contender, ...]:
+    """The contenders by name, or the baselines, and the encoders where asked for; what is not here is told."""
+    from swath.errors import MissingError
+    from swath.judge import real10 as suite
+
+    asked = [] if names is None else names.split(",")
+    wanted = [name for name in suite.ENCODERS if name in asked]
+    if not (encoders or wanted):
+        return suite.BASELINES if names is None else suite.chosen(suite.BASELINES, asked, "contender")
+    from swath.judge.real10.encoders import encoder_contenders
+
+    found = encoder_contenders(say)
+    absent = [name for name in wanted if name not in [each.name for each in found]]
+    if absent and not [name for name in asked if name not in absent]:
+        raise MissingError(
+            f"The weights of {', '.join(absent)} are not here",
+            expected="their files below $SWATH_DATA or in the cache",
+            remedy="set SWATH_DATA to the directory that holds them, or embed a scene once, which fetches them",
+        )
+    if names is None:
+        return (*suite.BASELINES, *found)
+    kept = [*(name for name in asked if name not in absent), *(each.name for each in found if encoders)]
+    return suite.chosen((*suite.BASELINES, *found), kept, "contender")

@@ -65,6 +65,12 @@ def train(
 
     options = FewOptions(asked.head or "linear", asked.column, asked.block, seed=seed)  # type: ignore[arg-type]
     options.check()
+    if asked.map is not None and features.suffix.lower() == ".parquet":
+        raise ConfigError(
+            f"--map was given with the table '{features}'",
+            expected="a map of embeddings, which covers every place of a scene",
+            remedy=f"leave it out, and classify tables with: swath predict {out} TABLE.parquet -o classes.parquet",
+        )
     report = verbs.fit_features(features, labels, out, options=options, scene=asked.scene, data_kind=data)
     if asked.map is not None:
         check_request(report.model, asked.map, overlap=0, source=features)
@@ -78,12 +84,14 @@ def _tell(report: FewReport, out: Path) -> None:
     from swath.cli import show
 
     counts = ", ".join(f"{name} {count}" for name, count in report.class_counts().items())
-    show.say(f"{report.objects} labelled objects on {len(report.labels.cells)} cells: {counts}")
+    table = report.unit == "m"
+    on = "rows of the table" if table else f"objects on {len(report.labels.cells)} cells"
+    show.say(f"{report.objects} labelled {on}: {counts}")
     left = [
         f"{number} {what}"
         for number, what in (
-            (report.labels.cells.outside, "objects outside of the scene"),
-            (report.masked, "cells without an embedding"),
+            (report.labels.cells.outside, "labels without such an id" if table else "objects outside of the scene"),
+            (report.masked, "rows without an embedding" if table else "cells without an embedding"),
             (report.labels.conflicts, "cells named twice or by different classes"),
         )
         if number
@@ -95,7 +103,8 @@ def _tell(report: FewReport, out: Path) -> None:
         rows = [_row(f"{report.model.name} head on {record.encoder}", report.score.accuracy, report.score.mean_f1)]
         if report.bands is not None:
             rows.append(_row("random forest on the bands", report.bands.accuracy, report.bands.mean_f1))
-        title = f"{report.blocks.count} spatial blocks, held out in {report.blocks.folds} folds"
+        side = f"{report.blocks.side:,.0f} m" if table else f"{report.blocks.side:.3g} cells"
+        title = f"{report.blocks.count} spatial blocks of {side}, held out in {report.blocks.folds} folds"
         show.table(title, ("model", "accuracy", "95 % interval", "mean F1", "95 % interval"), rows)
     if report.difference is not None:
         low, high = float(report.difference.low), float(report.difference.high)
@@ -103,7 +112,7 @@ def _tell(report: FewReport, out: Path) -> None:
         show.say(f"accuracy minus that of the forest: {_text(report.difference)}: {verdict}")
     if report.note:
         show.say(report.note)
-    show.say(f"model: {out}; map any embeddings of the same version with 'swath predict'")
+    show.say(f"model: {out}; use it on any embeddings of the same version with 'swath predict'")
 
 
 def _row(name: str, accuracy: Interval, mean_f1: Interval) -> tuple[object, ...]:

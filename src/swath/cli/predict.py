@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,7 +48,7 @@ def add_to(app: typer.Typer, panel: str) -> None:
 
 def predict(
     model: Model,
-    scene: Annotated[Path, typer.Argument(help="Scene to map, of any size.")],
+    scene: Annotated[Path, typer.Argument(help="Scene to map, of any size; or a table of 'swath embed' (.parquet).")],
     out: Annotated[Path, typer.Option("--out", "-o", help="GeoTIFF to write; further outputs add their name to it.")],
     sensor: Sensor = None,
     level: Level = None,
@@ -74,6 +75,11 @@ def predict(
     from swath import verbs
     from swath.predict import overlap_pixels
 
+    if scene.suffix.lower() == ".parquet":
+        of_scenes: dict[str, object] = {"sensor": sensor, "level": level, "baseline": baseline, "nodata": nodata}
+        of_scenes |= {"bands": bands, "time": time, "trust": trust or None, "augment": augment, "vectorise": vectorise}
+        _rows(model, scene, out, outputs, of_scenes)
+        return
     pixels = overlap_pixels(overlap, tile)
     asked = _checked(model, out, scene, (tile, pixels), (outputs, trust, augment, vectorise))
     names = split_names(bands)
@@ -92,6 +98,26 @@ def predict(
         vectorise=vectorise,
     )
     _tell(report, vectorise)
+
+
+def _rows(model: Path, table: Path, out: Path, outputs: str, of_scenes: Mapping[str, object]) -> None:
+    """Classify the rows of a table of embeddings, which none of the options of scenes goes with."""
+    from swath import embed
+    from swath.cli import show
+    from swath.errors import ConfigError
+
+    odd = [f"--{name}" for name, value in of_scenes.items() if value is not None]
+    if odd or not embed.is_head(model):
+        raise ConfigError(
+            f"{', '.join(odd)} {'was' if len(odd) == 1 else 'were'} given with the table '{table}'"
+            if odd
+            else f"'{table}' is a table, and '{model}' is no model that was trained on embeddings",
+            expected="the folder of 'swath train --features' and a table of embeddings, with --outputs alone",
+            remedy="leave the options of scenes out" if odd else "map a scene with this model",
+        )
+    made = embed.predict_table(model, table, out, outputs=split_names(outputs) or ())
+    counts = ", ".join(f"{name} {count}" for name, count in made.counts.items())
+    show.say(f"{made.path}: {counts}" + (f"; {made.empty} rows have no embedding" if made.empty else ""))
 
 
 def _checked(

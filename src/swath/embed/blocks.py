@@ -120,6 +120,13 @@ def _deal(block: NDArray[np.int64], labels: NDArray[np.int64], seed: int) -> NDA
     return fold
 
 
+def alone(blocks: Blocks, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Classes whose labels all lie in one fold, and so all count as wrong: no head saw any when it was asked."""
+    seen = np.zeros((int(labels.max()) + 1, blocks.folds), bool)
+    seen[labels, blocks.fold] = True
+    return np.flatnonzero(seen.sum(axis=1) == 1)
+
+
 def held_out(blocks: Blocks, labels: NDArray[np.int64], predict: Predict) -> NDArray[np.int64]:
     """Class numbers ``(N,)`` that each label gets from training without its fold; a lone class is always predicted."""
     found = np.empty(len(labels), np.int64)

@@ -12,11 +12,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from swath import cubes, rng
-from swath.embed.blocks import Blocks, BlockScore, block_score, difference, held_out, spatial_blocks
+from swath.embed.blocks import Blocks, BlockScore, alone, block_score, difference, held_out, spatial_blocks
 from swath.embed.head_model import FeatureHead, Origin
 from swath.embed.heads import TREES, HeadName, check_head, fit_head
-from swath.embed.places import Cells, Labels, labelled, read_places, same_places
+from swath.embed.places import Cells, Labels, cells_under, labelled, read_places, same_places
 from swath.embed.source import EmbeddingMap, open_map, values_at
+from swath.embed.table import EmbeddingTable, open_table
+from swath.embed.table_labels import check_places, labelled_rows, places_m
 from swath.errors import ConfigError, InputError
 from swath.metrics import Interval
 
@@ -28,7 +30,8 @@ class FewOptions:
     Args:
         head: ``linear`` or ``forest``.
         column: column of the labels that holds the class; None where the file makes it plain.
-        block: side of the spatial blocks in cells of the embeddings; None: a sixth of the labelled area.
+        block: side of the spatial blocks in cells of a map of embeddings, or metres for a table; None: a sixth of the
+            labelled area.
         most: cells kept of one polygon.
         seed: of the forest, the folds and the intervals.
     """
@@ -65,7 +68,7 @@ class FewReport:
     Args:
         model: the head, fitted on all labels.
         features: the embeddings.
-        labels: cells with classes.
+        labels: cells with classes; of a table its rows.
         objects: points or polygons that were used.
         masked: cells left out because they have no embedding.
         blocks: how labels were held out; None where all lie in one block.
@@ -77,7 +80,7 @@ class FewReport:
     """
 
     model: FeatureHead
-    features: EmbeddingMap
+    features: EmbeddingMap | EmbeddingTable
     labels: Labels
     objects: int
     masked: int
@@ -87,6 +90,11 @@ class FewReport:
     difference: Interval | None
     note: str
     seed: int
+
+    @property
+    def unit(self) -> str:
+        """What the side of the blocks is counted in: cells of a map, metres for a table."""
+        return "m" if isinstance(self.features, EmbeddingTable) else "cells"
 
     def class_counts(self) -> dict[str, int]:
         """Labelled cells by class."""
@@ -102,14 +110,15 @@ def train_head(
     *,
     scene: xr.Dataset | None = None,
 ) -> FewReport:
-    """Fit a head on embeddings at labelled places, and score it where it saw nothing of the surroundings.
+    """Fit a head on embeddings with labels, and score it where it saw nothing of the surroundings.
 
     The score is that of five heads, each trained without a fold of whole blocks; the head that is kept has seen all
     labels. A random forest of 300 trees on all bands and dates of the scene goes through the same labels and folds.
 
     Args:
-        features: raster of ``embed_scene``.
-        labels: points or polygons with a class; reprojected to the scene.
+        features: raster of ``embed_scene``, or table of ``embed_points`` or ``embed_chips`` (``.parquet``).
+        labels: of a raster: points or polygons with a class, reprojected to the scene. Of a table: the table itself,
+            one column of which is the class, or a table with the columns id and class.
         out: folder for the head.
         options: see there.
         scene: the scene whose bands the forest gets, on any grid; None: no comparison.
@@ -121,18 +130,25 @@ def train_head(
     """
     options = options or FewOptions()
     options.check()
-    known = open_map(features)
-    found = labelled(read_places(labels), known.geobox, options.column, str(labels), most=options.most)
-    found, rows, masked = _with_embedding(found, known, str(labels))
+    known: EmbeddingMap | EmbeddingTable
+    if Path(features).suffix.lower() == ".parquet":
+        known = open_table(features)
+        found = _of_rows(known, labels, options.column)
+        found, rows, masked = _with_embedding(found, known, str(labels))
+        place = places_m(known)[found.cells.rows]
+    else:
+        known = open_map(features)
+        found = labelled(read_places(labels), known.geobox, options.column, str(labels), most=options.most)
+        found, rows, masked = _with_embedding(found, known, str(labels))
+        place = np.stack([found.cells.rows, found.cells.columns], axis=1)
     numbers, classes = found.numbers, len(found.classes)
-    place = np.stack([found.cells.rows, found.cells.columns], axis=1)
     blocks = spatial_blocks(place, found.cells.objects, numbers, side=options.block, seed=options.seed)
-    if blocks.count < 2:
+    note = _no_score(blocks, numbers)
+    if note:
         scored: tuple[BlockScore | None, BlockScore | None, Interval | None] = (None, None, None)
-        note = "no score: all labels lie in one block; give labels from elsewhere, or smaller blocks with --block"
     else:
         scored = _scores(rows, _bands_at(scene, found.cells, known), numbers, blocks, (classes, options))
-        note = "" if scene is not None else "no comparison: the scene of these embeddings is not at hand"
+        note = _weak_score(blocks, found, scene is not None)
     head = fit_head(options.head, rows, numbers, classes, seed=options.seed)
     origin = Origin(known.record.encoder, known.record.version, known.record.stride)
     model = FeatureHead(head, options.head, found.classes, known.record.dimensions, origin)
@@ -142,9 +158,43 @@ def train_head(
     return report
 
 
-def _with_embedding(labels: Labels, known: EmbeddingMap, name: str) -> tuple[Labels, NDArray[np.float32], int]:
+def _of_rows(known: EmbeddingTable, labels: Path | str, column: str | None) -> Labels:
+    """Labelled rows of a table as cells of one column."""
+    check_places(known)
+    found = labelled_rows(known, labels, column)
+    cells = Cells(found.rows, np.zeros_like(found.rows), found.rows, found.without)
+    return Labels(cells, found.classes, found.numbers, 0)
+
+
+def _no_score(blocks: Blocks, numbers: NDArray[np.int64]) -> str:
+    """Why nothing can be held out; empty where something can."""
+    if blocks.count < 2:
+        return "no score: all labels lie in one block; give labels from elsewhere, or smaller blocks with --block"
+    if all(len(np.unique(numbers[blocks.fold != fold])) < 2 for fold in range(blocks.folds)):
+        return "no score: without any block, labels of one class alone are left; give labels of each from elsewhere"
+    return ""
+
+
+def _weak_score(blocks: Blocks, labels: Labels, compared: bool) -> str:
+    """What is to be said of a score; empty where nothing is."""
+    lone = [labels.classes[number] for number in alone(blocks, labels.numbers)]
+    notes = [] if compared else ["no comparison: the scene of these embeddings is not at hand"]
+    if lone:
+        notes.append(
+            f"all labels of {', '.join(lone)} are held out together, so that the score counts them as wrong; give "
+            "labels from elsewhere"
+        )
+    return "; ".join(notes)
+
+
+def _with_embedding(
+    labels: Labels, known: EmbeddingMap | EmbeddingTable, name: str
+) -> tuple[Labels, NDArray[np.float32], int]:
     """Labels that have an embedding, their rows, and how many cells were left out."""
-    rows, valid = known.at(labels.cells)
+    if isinstance(known, EmbeddingTable):
+        rows, valid = known.values[labels.cells.rows], known.valid[labels.cells.rows]
+    else:
+        rows, valid = known.at(labels.cells)
     kept = np.unique(labels.numbers[valid])
     if len(kept) < 2:
         lost = [item for number, item in enumerate(labels.classes) if number not in kept]
@@ -160,11 +210,16 @@ def _with_embedding(labels: Labels, known: EmbeddingMap, name: str) -> tuple[Lab
     return Labels(inside, classes, numbers.astype(np.int64), labels.conflicts), rows[valid], int((~valid).sum())
 
 
-def _bands_at(scene: xr.Dataset | None, cells: Cells, known: EmbeddingMap) -> NDArray[np.float32] | None:
-    """All bands and dates of the scene at the centres of cells, NaN where not valid."""
+def _bands_at(
+    scene: xr.Dataset | None, cells: Cells, known: EmbeddingMap | EmbeddingTable
+) -> NDArray[np.float32] | None:
+    """All bands and dates of the scene at the centres of cells or the points of rows, NaN where not valid."""
     if scene is None:
         return None
-    there = same_places(cells, known.geobox, cubes.geobox_of(scene))
+    if isinstance(known, EmbeddingTable):
+        there = cells_under(known.places.geometry.iloc[cells.rows], cubes.geobox_of(scene))
+    else:
+        there = same_places(cells, known.geobox, cubes.geobox_of(scene))
     values, valid = values_at(scene, there)
     if not valid.any():
         raise InputError(
@@ -236,7 +291,7 @@ def _facts(report: FewReport, options: FewOptions, labels: Path | str) -> dict[s
         "outside": report.labels.cells.outside,
         "masked": report.masked,
         "conflicts": report.labels.conflicts,
-        "block_cells": report.blocks.side if report.blocks else None,
+        f"block_{report.unit}": report.blocks.side if report.blocks else None,
         "blocks": report.blocks.count if report.blocks else None,
         "scores": scored,
         "difference": _interval(report.difference) if report.difference else None,

@@ -151,7 +151,7 @@ def labelled(
             expected="a class for each of them",
             remedy="give them one or drop them",
         )
-    names = np.array([_text(value) for value in table[column]], dtype=str)
+    names = np.array([class_text(value) for value in table[column]], dtype=str)
     cells = cells_of(table, geobox, name, most=most)
     unique, numbers = np.unique(names[cells.objects], return_inverse=True)
     keep = _without_conflicts(cells, numbers, geobox)
@@ -175,7 +175,15 @@ def column_of(table: gpd.GeoDataFrame, column: str | None, name: str) -> str:
     Raises:
         InputError: it is not there, or none was named and several could be meant.
     """
-    there = [str(item) for item in table.columns if item != table.geometry.name]
+    return named_column([str(item) for item in table.columns if item != table.geometry.name], column, name)
+
+
+def named_column(there: list[str], column: str | None, name: str) -> str:
+    """The column of the class among those that are there.
+
+    Raises:
+        InputError: see ``column_of``.
+    """
     if column is not None and column in there:
         return column
     usual = [item for item in there if item.lower() in _USUAL]
@@ -228,6 +236,15 @@ def same_places(cells: Cells, geobox: GeoBox, other: GeoBox) -> Cells:
     rows, columns = _cell_of(np.asarray(x), np.asarray(y), other)
     inside = (rows >= 0) & (rows < other.shape.y) & (columns >= 0) & (columns < other.shape.x)
     return Cells(np.where(inside, rows, -1), np.where(inside, columns, -1), cells.objects, cells.outside)
+
+
+def cells_under(shapes: gpd.GeoSeries, geobox: GeoBox) -> Cells:
+    """The cell under a point of each shape; -1 where there is none."""
+    points = shapes.to_crs(str(geobox.crs)).representative_point()
+    rows, columns = _cell_of(points.x.to_numpy(), points.y.to_numpy(), geobox)
+    inside = (rows >= 0) & (rows < geobox.shape.y) & (columns >= 0) & (columns < geobox.shape.x)
+    objects = np.arange(len(points))
+    return Cells(np.where(inside, rows, -1), np.where(inside, columns, -1), objects, int((~inside).sum()))
 
 
 def _transformer(source: str, target: GeoBox | str) -> pyproj.Transformer:
@@ -306,7 +323,7 @@ def _without_conflicts(cells: Cells, numbers: NDArray[np.int64], geobox: GeoBox)
     return keep
 
 
-def _text(value: Any) -> str:
+def class_text(value: Any) -> str:
     """Class names as text: 3.0 (a column with gaps) is the class 3."""
     return str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pyarrow.parquet
 import torch
 import xarray as xr
 from numpy.typing import NDArray
@@ -175,6 +176,12 @@ def open_table(path: Path | str) -> EmbeddingTable:
     check_parquet(path, expected=_EXPECTED)
     record = read_record(path)
     with reading(path, expected=_EXPECTED, remedy="make the embeddings again with swath embed"):
+        if b"geo" not in (pyarrow.parquet.read_schema(path).metadata or {}):
+            raise InputError(
+                f"'{path}' has no geometry",
+                expected="GeoParquet, as swath embed writes it",
+                remedy="do not take the column away; it tells neighbours apart from places elsewhere",
+            )
         table = gpd.read_parquet(path)
         lists = table[COLUMN].tolist() if COLUMN in table else []
         lengths = {len(item) for item in lists}

@@ -1,9 +1,21 @@
-"""real10: ten real tasks with fixed splits, five baselines, and one number: the mean rank. See docs/real10.md."""
+"""real10: ten real tasks with fixed splits, five baselines, encoders, and one number: the mean rank.
+
+See docs/real10.md. The encoders stand in ``encoders.py``, which imports the networks.
+"""
 
 from __future__ import annotations
 
 from swath.judge.real10.ask import chosen, miniature, nothing_measured, record
-from swath.judge.real10.contenders import BASELINES, Contender, Model, RowLearner, boosting, forest, linear_head
+from swath.judge.real10.contenders import (
+    BASELINES,
+    ENCODERS,
+    Contender,
+    Model,
+    RowLearner,
+    boosting,
+    forest,
+    linear_head,
+)
 from swath.judge.real10.page import page, rank_table, scores_table, suite_ranks
 from swath.judge.real10.ranks import MeanRank, mean_ranks
 from swath.judge.real10.run import Measured, Plan, run
@@ -12,6 +24,7 @@ from swath.judge.real10.suite import TASKS, Task, load, root_of
 
 __all__ = [
     "BASELINES",
+    "ENCODERS",
     "TASKS",
     "Contender",
     "Inputs",

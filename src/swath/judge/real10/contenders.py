@@ -265,3 +265,5 @@ BASELINES = (
     Contender("network", "small U-Net, temporal or scene CNN, 150 steps, v1", _network),
 )
 """The yardstick: nothing here was chosen on a test score."""
+ENCODERS = ("presto+linear", "presto+forest", "galileo+linear", "galileo+forest")
+"""Names of the contenders that ``encoders.py`` makes where their weights are here."""

@@ -102,10 +102,21 @@ def encoder_contenders(say: Callable[[str], None] = lambda line: None) -> tuple[
     found: list[Contender] = []
     for name, weights in PUBLISHED.items():
         try:
-            found += heads_on(name, FrozenEncoder(load(weights, fetch=False)))
+            found += heads_on(name, FrozenEncoder(from_disk(weights)))
         except MissingError as error:
             say(f"{name}+linear and {name}+forest are left out: {error.given}")
     return tuple(found)
+
+
+def from_disk(weights: str) -> Published:
+    """A published encoder, which is not fetched.
+
+    Raises:
+        MissingError: its weights are not here.
+    """
+    found = load(weights, fetch=False)
+    assert isinstance(found, PrestoPixels | GalileoPatches), "PUBLISHED names these alone"
+    return found
 
 
 def heads_on(name: str, frozen: FrozenEncoder) -> tuple[Contender, Contender]:

@@ -24,7 +24,9 @@ def page(measured: Measured, tasks: Sequence[Task] = TASKS) -> str:
     for variant in _variants(measured.table):
         parts.append(f"### {variant[0].upper()}{variant[1:]}\n\n{scores_table(measured.table, variant, tasks)}")
     parts.append(f"### Mean rank (1 is best)\n\n{rank_table(measured.table, tasks)}")
-    parts += [f"Left out: {task} for {name} ({why}).\n" for (name, task), why in measured.left_out.items()]
+    for task, why in dict.fromkeys((task, why) for (_, task), why in measured.left_out.items()):
+        names = [name for (name, left), reason in measured.left_out.items() if (left, reason) == (task, why)]
+        parts.append(f"Left out: {task} for {', '.join(names)} ({why}).\n")
     parts += [f"Missing: {name} ({why}).\n" for name, why in measured.missing.items()]
     parts += [f"Failed: {each.item} ({each.reason}).\n" for each in measured.failures]
     return "\n".join(parts)

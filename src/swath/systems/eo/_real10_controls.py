@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from swath import rng
 from swath.judge.real10 import Contender, Inputs, RowLearner, Task, linear_head, root_of
-from swath.judge.real10.encoders import PUBLISHED, FrozenEncoder, Published, heads_on, shuffled
+from swath.judge.real10.encoders import PUBLISHED, FrozenEncoder, Published, from_disk, heads_on, shuffled
 from swath.judge.real10.features import Values, raw
 from swath.judge.real10.samples import Target
-from swath.models import GalileoPatches, PrestoPixels, load
+from swath.models import GalileoPatches, PrestoPixels
 from swath.models.galileo import GalileoEncoder
 from swath.models.presto import Presto
 from swath.types import IGNORE
@@ -31,7 +31,7 @@ def published() -> dict[str, FrozenEncoder]:
     Raises:
         MissingError: the weights of one are not here.
     """
-    return {name: FrozenEncoder(load(weights, fetch=False)) for name, weights in PUBLISHED.items()}
+    return {name: FrozenEncoder(from_disk(weights)) for name, weights in PUBLISHED.items()}
 
 
 def stand_ins() -> dict[str, FrozenEncoder]:
