@@ -30,13 +30,26 @@ statistics = { source = "s" }
 
 
 def test_every_entry_has_unique_bands_with_a_scaling_and_says_where_it_comes_from() -> None:
-    assert weights.names() == ["galileo_nano", "presto"]
+    assert {"galileo_nano", "presto", "prithvi_eo_v1_100", "prithvi_eo_v2_300_tl"} <= set(weights.names())
     for name in weights.names():
         entry = weights.entry(name)
         assert len(entry.band_set) == len(entry.bands)
         assert all(divide > 0 for _, _, divide in (band.scaling for band in entry.bands))
-        assert entry.weights.sha256 and entry.weights.bytes and entry.licence and entry.citation
+        assert entry.licence and entry.citation
         assert entry.revision in (entry.weights.address or "")
+        # Size and checksum are known together, and a revision that can move has neither.
+        fixed = len(entry.revision) == 40
+        assert bool(entry.weights.sha256) == bool(entry.weights.bytes) == fixed
+
+
+def test_marks_tell_every_family_and_depth_by_the_names_of_tensors() -> None:
+    flat = {"patch_embed.proj.weight", "mask_token", "decoder_blocks.7.norm1.weight", "blocks.11.norm1.weight"}
+    assert catalogue.family_of(flat) == "prithvi_eo_v1_100"
+    for depth, name in ((12, "prithvi_eo_v2_100_tl"), (24, "prithvi_eo_v2_300_tl"), (32, "prithvi_eo_v2_600_tl")):
+        blocks = {f"encoder.blocks.{number}.norm1.weight" for number in range(depth)}
+        others = {"encoder.patch_embed.proj.weight", "decoder.decoder_blocks.7.norm1.weight"}
+        assert catalogue.family_of(blocks | others | {"encoder.temporal_embed_enc.scale"}) == name
+    assert catalogue.family_of({"layer1.weight"}) is None
 
 
 def test_wavelength_kind_and_unit_come_from_the_sensor() -> None:

@@ -14,11 +14,23 @@ from swath.models.galileo import GalileoEncoder
 from swath.models.galileo_patches import GalileoPatches, PatchOptions
 from swath.models.presto import Presto
 from swath.models.presto_pixels import PrestoPixels
+from swath.models.prithvi import load_encoder
+from swath.models.prithvi_patches import PrithviOptions, PrithviPatches
 from swath.weights import Entry, LoadReport, entry, fill, find, read_tensors
 from swath.weights.download import Progress
 from swath.weights.fetch import Say
 
-__all__ = ["Embeddings", "Encoder", "GalileoPatches", "PatchOptions", "PrestoPixels", "load", "require_version"]
+__all__ = [
+    "Embeddings",
+    "Encoder",
+    "GalileoPatches",
+    "PatchOptions",
+    "PrestoPixels",
+    "PrithviOptions",
+    "PrithviPatches",
+    "load",
+    "require_version",
+]
 
 
 def load(
@@ -29,7 +41,7 @@ def load(
     strict: bool = True,
     progress: Progress | None = None,
     say: Say | None = None,
-) -> PrestoPixels | GalileoPatches:
+) -> PrestoPixels | GalileoPatches | PrithviPatches:
     """A published encoder with its weights, frozen.
 
     Args:
@@ -50,7 +62,10 @@ def load(
     if known.family == "presto":
         series = Presto()
         report = _filled(known, series, found.path, verified=found.verified, strict=strict)
-        made: PrestoPixels | GalileoPatches = PrestoPixels(known, series, report)
+        made: PrestoPixels | GalileoPatches | PrithviPatches = PrestoPixels(known, series, report)
+    elif known.family == "prithvi":
+        tokens, report = load_encoder(known, found.path, verified=found.verified, strict=strict)
+        made = PrithviPatches(known, tokens, report)
     else:
         patches = GalileoEncoder()
         report = _filled(known, patches, found.path, verified=found.verified, strict=strict)

@@ -143,7 +143,9 @@ def find_sources(offered: Mapping[str, BandSet], wanted: Sequence[PublishedBand]
     return tuple(found)
 
 
-def gather(batch: Batch, wanted: Sequence[PublishedBand], *, model: str, most_steps: int) -> Gathered:
+def gather(
+    batch: Batch, wanted: Sequence[PublishedBand], *, model: str, most_steps: int, dated: bool = True
+) -> Gathered:
     """Find, check, convert and normalise the bands of a batch.
 
     Args:
@@ -151,6 +153,7 @@ def gather(batch: Batch, wanted: Sequence[PublishedBand], *, model: str, most_st
         wanted: the bands of the encoder, in any order.
         model: its name, for sentences.
         most_steps: largest number of dates.
+        dated: whether the encoder has to know the dates.
 
     Raises:
         InputError: no band fits, dates are unknown, a unit cannot be converted, or values cannot be what they are said
@@ -160,7 +163,7 @@ def gather(batch: Batch, wanted: Sequence[PublishedBand], *, model: str, most_st
     sources = find_sources({name: item.bands for name, item in batch.inputs.items()}, wanted, model)
     served = [source for source in sources if source.modality is not None]
     size, reference = _reference(batch, served, model)
-    months = _months(batch, served, model)
+    months = _months(batch, served, model, dated)
     if months.shape[1] > most_steps:
         raise InputError(
             f"The batch has {months.shape[1]} dates",
@@ -193,7 +196,7 @@ def _reference(batch: Batch, served: Sequence[Source], model: str) -> tuple[tupl
     return sizes[largest], used[largest]
 
 
-def _months(batch: Batch, served: Sequence[Source], model: str) -> Tensor:
+def _months(batch: Batch, served: Sequence[Source], model: str, dated: bool) -> Tensor:
     """Month of each step, int64 ``(B, T)``, 0 to 11, the same for all modalities whose bands vary in time."""
     varying = {source.modality for source in served if source.band.role in _VARYING}
     names = [name for name in batch.inputs if name in varying] or [str(served[0].modality)]
@@ -201,7 +204,7 @@ def _months(batch: Batch, served: Sequence[Source], model: str) -> Tensor:
     for name in names:
         time = batch.inputs[name].time
         unknown = (time < _EARLIEST_S).any(dim=1).cpu().tolist()
-        if any(unknown):
+        if dated and any(unknown):
             samples = [str(sample) for sample, missing in zip(batch.ids, unknown, strict=True) if missing]
             raise InputError(
                 f"'{name}' has no dates for the samples {', '.join(samples[:5])}",

@@ -7,6 +7,7 @@ sensor and band.
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from functools import lru_cache
 from importlib import resources
 from typing import Literal, Self
@@ -35,7 +36,7 @@ class PublishedBand(_Record):
         name: the name in swath: that of the sensor file where ``sensor`` names one.
         published: the name in the publication.
         sensor: sensor file that knows wavelength, kind and unit.
-        aliases: other names, for bands without a sensor.
+        aliases: other names, beside those of the sensor file.
         kind: physical kind, for bands without a sensor.
         unit: unit of the values, for bands without a sensor; ``stored`` is whatever the collection stores.
         group: group of bands that share a token.
@@ -88,7 +89,8 @@ class PublishedBand(_Record):
         if self.sensor is None:
             return Band(self.name, self.aliases, kind=self.kind, unit=self.unit or "1")
         bands = sensors.load(self.sensor).bands
-        return bands[bands.position(self.name)]
+        found = bands[bands.position(self.name)]
+        return replace(found, aliases=(*found.aliases, *self.aliases))
 
 
 class Weights(_Record):

@@ -34,6 +34,7 @@ class LoadReport:
         new: parameters that no tensor serves and that keep their initial values.
         unused: tensors that no parameter takes.
         numbers: numbers in the network, and how many of them come from the file.
+        notes: what else is to be known about this loading.
     """
 
     name: str
@@ -45,6 +46,7 @@ class LoadReport:
     new: tuple[str, ...]
     unused: tuple[str, ...]
     numbers: tuple[int, int]
+    notes: tuple[str, ...] = ()
 
     def rows(self) -> list[tuple[str, str]]:
         """Two columns for a printed table: what, and from where or how many."""
@@ -56,6 +58,7 @@ class LoadReport:
         rows += [(f"resized {name}", f"{old} to {new}") for name, old, new in self.resized]
         rows.append(("parameters new", _listed(self.new)))
         rows.append(("tensors unused", _listed(self.unused)))
+        rows += [("note", note) for note in self.notes]
         return rows
 
     def __str__(self) -> str:
