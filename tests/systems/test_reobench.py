@@ -18,6 +18,7 @@ from swath.errors import ClaimError, ConfigError, ContractError, MissingError
 from swath.judge.corruptions import NAMES, SEVERITY_SET, corrupt
 from swath.nn import Normalise
 from swath.sources.published import rsscn7
+from swath.systems.eo import _pictures as pictures_room
 from swath.systems.eo import _reobench_learning as learning
 from swath.systems.eo import _reobench_numbers as numbers
 from swath.systems.eo import reobench
@@ -31,11 +32,11 @@ CLAIMS = Path(__file__).parents[2] / "claims" / "reobench.toml"
 BASE = ResultRow("r", "reobench", seed=3)
 
 
-def made(count: int = 8, size: int = 32, seed: int = 0) -> learning.Pictures:
+def made(count: int = 8, size: int = 32, seed: int = 0) -> pictures_room.Pictures:
     draw = np.random.default_rng(seed)
     values = draw.uniform(size=(count, 3, size, size)).astype(np.float32)
     ids = tuple(f"p{place}" for place in range(count))
-    return learning.Pictures(values, np.arange(count) % 7, ids, tuple(f"g{place // 2}" for place in range(count)))
+    return pictures_room.Pictures(values, np.arange(count) % 7, ids, tuple(f"g{place // 2}" for place in range(count)))
 
 
 class Fixed:
@@ -44,7 +45,7 @@ class Fixed:
     task = "classification"
 
     def __init__(self, logits: torch.Tensor, classes: tuple[str, ...] = rsscn7.CLASSES) -> None:
-        self.logits, self.classes, self.inputs = logits, classes, {"image": learning.colours()}
+        self.logits, self.classes, self.inputs = logits, classes, {"image": pictures_room.colours()}
         self.seen: list[torch.Tensor] = []
 
     def predict(self, batch: Batch) -> Prediction:
@@ -99,7 +100,7 @@ def test_hidden_patches_do_not_reach_the_encoder() -> None:
 def test_masked_pretraining_learns(tmp_path: Path) -> None:
     pictures = made(16)
     pictures.values[:] = pictures.values[:1]  # one picture: it can be learned by heart
-    normalise = learning.statistics_of(pictures)
+    normalise = pictures_room.statistics_of(pictures)
     encoder = Encoder(3, 32, width=16, depth=1)
     schedule = learning.Schedule(epochs=12, rate=1e-2, batch_size=8)
     learning.pretrained(encoder, normalise, pictures, schedule, tmp_path, 0)
@@ -125,7 +126,7 @@ def test_textures_of_a_flat_and_of_a_turned_image() -> None:
 def test_the_forest_learns_colours_and_fills_what_is_missing() -> None:
     pictures = made(28)
     pictures.values[:] = 0.1 * pictures.values + pictures.labels[:, None, None, None] / 8
-    forest = TextureForest(learning.colours(), rsscn7.CLASSES, trees=20)
+    forest = TextureForest(pictures_room.colours(), rsscn7.CLASSES, trees=20)
     with pytest.raises(ContractError, match="before it was fitted"):
         forest.predict(pictures.batch())
     forest.fit(pictures.batch())
@@ -140,7 +141,7 @@ def test_the_forest_learns_colours_and_fills_what_is_missing() -> None:
 
 def test_pictures_taken_are_those_of_their_files(tmp_path: Path) -> None:
     scenes = rsscn7.open(rsscn7.write_fake(tmp_path))
-    library = learning.Library(scenes, 16)
+    library = pictures_room.Library(scenes, 16)
     names = ["gParking/g012", "aGrass/a001", "cIndustry/c002"]
     taken = library.take(names)
     assert taken.ids == tuple(names) and taken.labels.tolist() == [6, 0, 2]
@@ -158,8 +159,8 @@ def test_pictures_taken_are_those_of_their_files(tmp_path: Path) -> None:
 
 def test_half_of_each_batch_is_corrupted() -> None:
     pictures = made(24)
-    plain = learning.PictureLoader(pictures, batch_size=8, seed=1)
-    worse = learning.PictureLoader(pictures, batch_size=8, seed=1, corruptions=("gaussian_noise", "rotate"))
+    plain = pictures_room.PictureLoader(pictures, batch_size=8, seed=1)
+    worse = pictures_room.PictureLoader(pictures, batch_size=8, seed=1, corruptions=("gaussian_noise", "rotate"))
     assert len(plain) == 3
     for clean, other in zip(plain.epoch(2), worse.epoch(2), strict=True):
         assert clean.ids == other.ids
@@ -168,7 +169,7 @@ def test_half_of_each_batch_is_corrupted() -> None:
         other.check({"label": "classification"})
     assert (next(worse.epoch(2, 2)).inputs["image"].values == other.inputs["image"].values).all()
     assert next(worse.epoch(0)).ids != next(worse.epoch(1)).ids
-    assert [batch.batch_size for batch in learning.PictureLoader(made(5), batch_size=3, seed=0).epoch(0)] == [3, 2]
+    assert [batch.batch_size for batch in pictures_room.PictureLoader(made(5), batch_size=3, seed=0).epoch(0)] == [3, 2]
 
 
 def test_a_judgement_by_hand() -> None:
@@ -335,7 +336,7 @@ def test_without_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_statistics_are_those_of_the_pictures() -> None:
     pictures = made(5)
-    normalise = learning.statistics_of(pictures)
+    normalise = pictures_room.statistics_of(pictures)
     assert isinstance(normalise, Normalise)
     assert normalise.mean.numpy() == pytest.approx(pictures.values.mean(axis=(0, 2, 3)), abs=1e-5)
     assert normalise.std.numpy() == pytest.approx(pictures.values.std(axis=(0, 2, 3)), abs=1e-5)

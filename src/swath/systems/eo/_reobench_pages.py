@@ -11,7 +11,7 @@ from swath import judge
 from swath.files import write_text
 from swath.judge.corruptions import NAMES, corrupt
 from swath.judge.table import contender
-from swath.systems.eo._reobench_learning import Pictures
+from swath.systems.eo._pictures import Pictures
 from swath.types import Picture, ResultRow
 
 METRICS = {"accuracy": "scenes", "miou": "land cover"}

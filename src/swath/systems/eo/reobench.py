@@ -38,8 +38,9 @@ from swath.systems.eo import _reobench_numbers as numbers
 from swath.systems.eo import _reobench_pages as pages
 from swath.systems.eo import _runs
 from swath.systems.eo import _scene_parts as parts
+from swath.systems.eo._pictures import Library, PictureLoader, Pictures, colours, statistics_of
 from swath.systems.eo._reobench_judging import Sweeps, run_sweeps
-from swath.systems.eo._reobench_learning import Classifier, Library, PictureLoader, Pictures, Schedule
+from swath.systems.eo._reobench_learning import Classifier, Schedule
 from swath.systems.eo._reobench_networks import Encoder, ResNet, VisionTransformer
 from swath.systems.eo._reobench_textures import TextureForest
 from swath.types import DataKind, Outcome, Predictor, Report, ResultRow
@@ -221,7 +222,7 @@ def scene_contenders(
         seed: of weights and data order.
         names: which of them.
     """
-    normalise, bands = learning.statistics_of(learned), len(rsscn7.BANDS)
+    normalise, bands = statistics_of(learned), len(rsscn7.BANDS)
 
     def network(name: str) -> Classifier:
         with seeded(seed, f"reobench {name}"):
@@ -241,7 +242,7 @@ def scene_contenders(
     found: dict[str, Predictor] = {}
     for name in names:
         if name == "random_forest":
-            forest = TextureForest(learning.colours(), rsscn7.CLASSES, trees=config.trees, seed=seed)
+            forest = TextureForest(colours(), rsscn7.CLASSES, trees=config.trees, seed=seed)
             found[name] = forest.fit(learned.batch())
             continue
         task = network(name)
