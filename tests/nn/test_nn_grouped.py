@@ -12,7 +12,7 @@ from swath.errors import ConfigError, ContractError, InputError
 from swath.nn.band_groups import check_groups, find_groups, positions
 from swath.nn.grouped import GroupedAutoencoder, GroupedDecoderSpec, GroupedEncoder, GroupedSpec
 from swath.nn.masking import Masked, consistent_mask, draw_noise, random_mask
-from swath.nn.reconstruction import group_loss, token_loss
+from swath.nn.reconstruction import group_loss
 from swath.sensors import Band, BandSet
 
 ENCODER = GroupedSpec(3, ((0, 2), (1,)), patch=2, width=32, depth=2, heads=2)
@@ -64,8 +64,8 @@ def test_loss_by_hand() -> None:
     assert float(loss.total) == pytest.approx(76 / 7 + 9) and int(loss.count) == 2
     nothing = group_loss(made, target, torch.zeros_like(valid), hidden, groups=((0, 2), (1,)), patch=2)
     assert float(nothing.total) == 0 and float(nothing.mean()) == 0
-    with pytest.raises(ContractError, match="hidden tokens"):
-        token_loss(torch.zeros(1, 2, 3), torch.zeros(1, 2, 3), torch.ones(1, 2, 3, dtype=torch.bool), hidden)
+    with pytest.raises(ContractError, match="for all three"):
+        group_loss(made, target[:, :2], valid, hidden, groups=((0, 2), (1,)), patch=2)
 
 
 def test_nothing_under_the_mask_reaches_loss_or_gradient() -> None:

@@ -1,0 +1,19 @@
+"""Objectives that need no labels: what is hidden, and how well it was made up."""
+
+from __future__ import annotations
+
+from swath.learn.objectives.judging import masked_validation, picture
+from swath.learn.objectives.masked import MaskedReconstruction, MaskingOptions, Restored, load_masked
+from swath.learn.objectives.transfer import PretrainedNetwork, pretrained_encoder, pretrained_network
+
+__all__ = [
+    "MaskedReconstruction",
+    "MaskingOptions",
+    "PretrainedNetwork",
+    "Restored",
+    "load_masked",
+    "masked_validation",
+    "picture",
+    "pretrained_encoder",
+    "pretrained_network",
+]
