@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import dask.array as da
 import numpy as np
@@ -33,6 +33,18 @@ _OPEN_PER_THREAD = 16
 _EXPECTED = "a complete GeoTIFF, COG or another raster that swath reads"
 
 
+class WindowReader(Protocol):
+    """Reads windows of one file instead of GDAL."""
+
+    def read(
+        self, bands: tuple[int, ...], rows: tuple[int, int], columns: tuple[int, int], *, masks: bool
+    ) -> NDArray[Any]:
+        """Bands (0-based) of a window ``(band, y, x)``, or with ``masks`` the shared mask of each."""
+
+    def chunks(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Heights and widths of chunks that split no stored block."""
+
+
 @dataclass(frozen=True)
 class RasterFile:
     """What a raster file declares about itself; nothing in here needed a pixel to be read.
@@ -53,6 +65,7 @@ class RasterFile:
         shared_mask: whether a mask or alpha band covers all bands.
         tags: dataset tags.
         stamp: modification time and size, so that a rewritten file is never served from a stale handle.
+        reader: who reads it, where that is not GDAL (files on servers, ``cubes.remote``).
     """
 
     path: str
@@ -70,6 +83,7 @@ class RasterFile:
     shared_mask: bool
     tags: dict[str, str]
     stamp: tuple[int, int]
+    reader: WindowReader | None = None
 
     @property
     def alpha(self) -> int | None:
@@ -78,10 +92,24 @@ class RasterFile:
 
 
 def probe(path: str | Path) -> RasterFile:
-    """Read what a raster file declares.
+    """Read what a raster file declares; one on a web server is then read by ranges (``cubes.remote``) where it can be.
 
     Raises:
         InputError: the file is missing, truncated, no raster, or not placed on Earth by a CRS and a plain grid.
+        MissingError: its server cannot be reached or refuses.
+    """
+    if str(path).startswith(("http://", "https://")):
+        from swath.cubes import remote  # it probes headers with this module
+
+        return remote.probe(str(path))
+    return probe_with_gdal(path)
+
+
+def probe_with_gdal(path: str | Path) -> RasterFile:
+    """Read what a raster file declares, as ``probe``; GDAL reads its pixels too.
+
+    Raises:
+        InputError: as ``probe``.
     """
     name = str(path)
     stamp = _stamp(name)
@@ -128,6 +156,8 @@ def lazy_mask(file: RasterFile) -> da.Array:
 
 def chunks_of(file: RasterFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Chunk heights and widths: whole stored blocks, so that no block is decoded twice."""
+    if file.reader is not None:
+        return file.reader.chunks()
     height, width = int(file.geobox.shape.y), int(file.geobox.shape.x)
     budget = max(1, CHUNK_ELEMENTS // (file.count if file.by_pixel else 1))
     columns = _grow(file.block[1], int(budget**0.5), width)
@@ -177,6 +207,8 @@ def read_window(
     Raises:
         InputError: the file ended early, is damaged or disappeared.
     """
+    if file.reader is not None:
+        return file.reader.read(bands, rows, columns, masks=masks)
     window = Window.from_slices(rows, columns)
     indexes = [band + 1 for band in bands]
     try:

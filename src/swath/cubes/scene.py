@@ -134,7 +134,16 @@ def _from_item(path: Path, options: Options) -> xr.DataTree:
 
 
 def _from_files(paths: Sequence[str], options: Options, source: str) -> xr.DataTree:
-    layers, when = stored_layers(paths, options)
+    return scene_of([probe(path) for path in paths], options, source)
+
+
+def scene_of(files: Sequence[RasterFile], options: Options, source: str) -> xr.DataTree:
+    """The scene of raster files of one date; ``source`` names it.
+
+    Raises:
+        InputError: as ``open``.
+    """
+    layers, when = layers_of(files, options)
     attrs: dict[str, Any] = {
         "sensor": options.sensor or "",
         "level": options.level or "",
@@ -144,8 +153,8 @@ def _from_files(paths: Sequence[str], options: Options, source: str) -> xr.DataT
     }
     moment = EPOCH if when is None else when
     # Which files were taken is no matter of course: a folder holds more than one thinks, and repeats are left out.
-    groups = [(group, _files_of(group) if len(paths) > 1 else {}) for group in _by_grid(layers)]
-    taken = _files_of(layers) if len(paths) > 1 else {}
+    groups = [(group, _files_of(group) if len(files) > 1 else {}) for group in _by_grid(layers)]
+    taken = _files_of(layers) if len(files) > 1 else {}
     return tree_of([_stack(group, moment, attrs | own) for group, own in groups], attrs | taken)
 
 
@@ -155,9 +164,17 @@ def stored_layers(paths: Sequence[str], options: Options) -> tuple[list[Layer], 
     Raises:
         InputError: as ``open``.
     """
-    if not paths:
+    return layers_of([probe(path) for path in paths], options)
+
+
+def layers_of(files: Sequence[RasterFile], options: Options) -> tuple[list[Layer], np.datetime64 | None]:
+    """``stored_layers`` of files that were probed.
+
+    Raises:
+        InputError: as ``open``.
+    """
+    if not files:
         raise InputError("The list of files is empty", expected="at least one raster", remedy="pass the scene's files")
-    files = [probe(path) for path in paths]
     when = options.time if options.time is not None else _declared_time(files)
     several = len(files) > 1 and all(file.count == 1 for file in files)
     if several and options.bands is not None and len(options.bands) != len(files):

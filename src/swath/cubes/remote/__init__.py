@@ -1,0 +1,45 @@
+"""GeoTIFFs on web servers: headers read once and kept, blocks planned and fetched in runs, costs counted.
+
+connection = Connection(patience=Patience(per_minute=600))
+file = RemoteFile(address, connection, HeaderIndex.of_user())
+chips = file.windows([((0, 256), (512, 768)), ...])    # each (band, y, x); shared blocks are decoded once
+connection.report.counts()
+"""
+
+from __future__ import annotations
+
+from swath.cubes.remote.connection import Clock, Connection, Patience, Span
+from swath.cubes.remote.file import RemoteFile, probe, shared_connection
+from swath.cubes.remote.index import Header, HeaderIndex
+from swath.cubes.remote.layout import UnsupportedError
+from swath.cubes.remote.part import part_of, parts_in, window_of
+from swath.cubes.remote.plan import Run, blocks_of, runs_of
+from swath.cubes.remote.report import RemoteReport
+from swath.cubes.remote.scene import open_files, open_item
+from swath.cubes.remote.signing import Bearer, Open, Sas, Signer
+
+__all__ = [
+    "Bearer",
+    "Clock",
+    "Connection",
+    "Header",
+    "HeaderIndex",
+    "Open",
+    "Patience",
+    "RemoteFile",
+    "RemoteReport",
+    "Run",
+    "Sas",
+    "Signer",
+    "Span",
+    "UnsupportedError",
+    "blocks_of",
+    "open_files",
+    "open_item",
+    "part_of",
+    "parts_in",
+    "probe",
+    "runs_of",
+    "shared_connection",
+    "window_of",
+]

@@ -1,0 +1,74 @@
+"""Open scenes whose files lie on web servers, lazily, and only where a box is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from swath.cubes import raster, scene
+from swath.cubes.assemble import Options
+from swath.cubes.raster import RasterFile
+from swath.cubes.remote import file as files
+from swath.cubes.remote.connection import Connection
+from swath.cubes.remote.index import HeaderIndex
+from swath.cubes.remote.part import Bounds, parts_in
+
+if TYPE_CHECKING:
+    from swath.cubes.catalogue import Item
+
+
+def open_files(
+    places: Sequence[str],
+    options: Options,
+    *,
+    bbox: Bounds | None = None,
+    connection: Connection | None = None,
+    index: HeaderIndex | None = None,
+    source: str = "",
+) -> xr.DataTree:
+    """Files of one date as a scene, from servers or from disk; no pixel is read yet.
+
+    Args:
+        places: addresses and paths.
+        options: how they are to be read.
+        bbox: west, south, east, north [degrees]: only the part of each file that covers it; None = all.
+        connection: how servers are asked; an open one when left out.
+        index: where headers are kept; the user's when left out.
+        source: name of the scene.
+
+    Raises:
+        InputError: as ``cubes.open``, or the box lies outside a file.
+        MissingError: a server cannot be reached or refuses.
+    """
+
+    def probe(place: str) -> RasterFile:
+        if place.startswith(("http://", "https://")):
+            return files.probe(place, connection, index)
+        return raster.probe(place)
+
+    found = connection.side_by_side(probe, list(places)) if connection else [probe(place) for place in places]
+    if bbox is not None:
+        found = parts_in(found, bbox)
+    return scene.scene_of(found, options, source or f"{len(places)} files")
+
+
+def open_item(
+    item: Item, bands: Sequence[str] | None = None, bbox: Bounds | None = None, *, only_clear: bool = False
+) -> xr.DataTree:
+    """The scene of an item that a search of an archive found: ``catalogue.load`` with the box first.
+
+    Args:
+        item: from ``catalogue.search``.
+        bands: names or aliases of bands or assets; all data assets when left out.
+        bbox: west, south, east, north [degrees]; None = the whole scene.
+        only_clear: whether pixels that the quality asset calls cloud, shadow or fill become invalid.
+
+    Raises:
+        InputError: as ``catalogue.load``.
+        MissingError: a server cannot be reached or refuses.
+    """
+    from swath.cubes import catalogue  # it opens its rasters with this module
+
+    return catalogue.load(item, bands=bands, bbox=bbox, only_clear=only_clear)
