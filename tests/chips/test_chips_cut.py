@@ -359,7 +359,7 @@ def test_a_chip_set_is_replaced_and_other_folders_are_left_alone(tmp_path: Path)
 def test_a_failure_half_way_leaves_the_old_chip_set(tmp_path: Path) -> None:
     before = chip_set(tmp_path / "chips", (32, 32)).fingerprint
     with (
-        patch("swath.chips.cut.footprints", side_effect=OSError("disk full")),
+        patch("swath.chips.job.footprints", side_effect=OSError("disk full")),
         pytest.raises(OSError, match="disk full"),
     ):
         chip_set(tmp_path / "chips", (48, 48))

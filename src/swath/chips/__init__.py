@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from swath.chips.augment import Augment
 from swath.chips.blocks import stack_windows
-from swath.chips.cut import cut
+from swath.chips.cut import cut, cut_quantities
 from swath.chips.joined import JoinedSet, join
+from swath.chips.label import Labelled, label_from_rasters, label_from_table
 from swath.chips.loader import ChipLoader
+from swath.chips.quantities import Quantities
 from swath.chips.samples import Samples, ValueStatistics, input_statistics, open_samples, value_statistics
 from swath.chips.show import contact_sheet
 from swath.chips.split import leak_check, split_by_block, split_by_region
@@ -25,6 +27,8 @@ __all__ = [
     "ChipSet",
     "DropRules",
     "JoinedSet",
+    "Labelled",
+    "Quantities",
     "Samples",
     "Statistics",
     "StoredScene",
@@ -33,9 +37,12 @@ __all__ = [
     "WindowStream",
     "contact_sheet",
     "cut",
+    "cut_quantities",
     "grid_windows",
     "input_statistics",
     "join",
+    "label_from_rasters",
+    "label_from_table",
     "leak_check",
     "open",
     "open_samples",

@@ -110,7 +110,7 @@ class IntegerRaster:
         """Value of the pixel that holds the centre of each scene pixel, rows ``start`` to ``stop``."""
         assert self.grid is not None
         result = np.full((stop - start, int(self.scene.shape.x)), IGNORE, np.int64)
-        column, row = self._positions(start, stop)
+        column, row = positions(self.grid, self.scene, start, stop)
         inside = (row >= 0) & (row < self.array.shape[0]) & (column >= 0) & (column < self.array.shape[1])
         if inside.any():
             row, column = row[inside].astype(np.int64), column[inside].astype(np.int64)
@@ -119,19 +119,26 @@ class IntegerRaster:
             result[inside] = block[row - first, column]
         return result
 
-    def _positions(self, start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Column and row in the raster of scene pixel centres, rounded down; far outside where not on its map."""
-        assert self.grid is not None
-        columns, rows = np.meshgrid(np.arange(self.scene.shape.x) + 0.5, np.arange(start, stop) + 0.5)
-        a, b, c, d, e, f = self.scene.affine[:6]
-        x, y = a * columns + b * rows + c, d * columns + e * rows + f
-        own, scene = crs_of(self.grid), crs_of(self.scene)
-        if own != scene:
-            x, y = Transformer.from_crs(scene.proj, own.proj, always_xy=True).transform(x, y)
-        a, b, c, d, e, f = (~self.grid.affine)[:6]
-        x, y = np.where(np.isfinite(x), x, 1e30), np.where(np.isfinite(y), y, 1e30)
-        column, row = np.floor(a * x + b * y + c), np.floor(d * x + e * y + f)
-        if own.geographic and self.grid.axis_aligned:
-            # Longitudes of 0 to 360 and of -180 to 180 name the same places.
-            column = np.floor((a * x + b * y + c) % abs(360.0 * a))
-        return column, row
+
+def positions(own: GeoBox, scene: GeoBox, start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Column and row in a raster of the centres of scene pixels, rounded down; far outside where not on its map.
+
+    Args:
+        own: grid of the raster.
+        scene: grid of the scene.
+        start: first row of the scene.
+        stop: the row after the last.
+    """
+    columns, rows = np.meshgrid(np.arange(scene.shape.x) + 0.5, np.arange(start, stop) + 0.5)
+    a, b, c, d, e, f = scene.affine[:6]
+    x, y = a * columns + b * rows + c, d * columns + e * rows + f
+    map_of, map_of_scene = crs_of(own), crs_of(scene)
+    if map_of != map_of_scene:
+        x, y = Transformer.from_crs(map_of_scene.proj, map_of.proj, always_xy=True).transform(x, y)
+    a, b, c, d, e, f = (~own.affine)[:6]
+    x, y = np.where(np.isfinite(x), x, 1e30), np.where(np.isfinite(y), y, 1e30)
+    column, row = np.floor(a * x + b * y + c), np.floor(d * x + e * y + f)
+    if map_of.geographic and own.axis_aligned:
+        # Longitudes of 0 to 360 and of -180 to 180 name the same places.
+        column = np.floor((a * x + b * y + c) % abs(360.0 * a))
+    return column, row

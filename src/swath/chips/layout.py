@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class Description:
         source: the file or name of the scene.
         attrs: those of the scene that ``ATTRS`` names.
         fingerprint: SHA-256 over the pixels, validity and labels of all chips.
+        left_out: what was left out or masked when cutting, and how often; older sets do not say.
     """
 
     bands: BandSet
@@ -64,6 +65,7 @@ class Description:
     source: str
     attrs: Mapping[str, str]
     fingerprint: str = ""
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def geobox(self) -> GeoBox:
@@ -95,6 +97,8 @@ class Description:
         texts = (self.unit, self.crs, self.source, self.fingerprint)
         if not all(isinstance(text, str) for text in texts) or not isinstance(self.attrs, dict):
             raise TypeError("unit, crs, source and fingerprint have to be texts, and attrs an object")
+        if not isinstance(self.left_out, dict) or not all(type(count) is int for count in self.left_out.values()):
+            raise TypeError("left_out has to be an object of counts")
         limits.SIDE.check(max(self.shape), FILE)
         limits.DATES.check(len(self.times), FILE)
         limits.CHIP_NUMBERS.check(self.size**2 * len(self.bands) * len(self.times), FILE)
@@ -120,6 +124,7 @@ class Description:
             "source": self.source,
             "attrs": dict(self.attrs),
             "fingerprint": self.fingerprint,
+            "left_out": dict(self.left_out),
         }
         (folder / FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
@@ -167,6 +172,7 @@ class Description:
             source=record["source"],
             attrs=record["attrs"],
             fingerprint=record["fingerprint"],
+            left_out=record.get("left_out", {}),
         )
 
 

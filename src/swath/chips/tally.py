@@ -19,6 +19,8 @@ class DropRules:
     Args:
         min_valid: least share of valid numbers (over time, band, y and x), 0 to 1.
         min_labelled: least share of pixels with a label and a valid number, 0 to 1.
+        min_date_valid: least share of valid numbers of a date in a chip, 0 to 1; dates below it are left out of that
+            chip, which then has dates of its own. Every chip keeps its best date.
 
     Raises:
         ConfigError: a share is outside 0 to 1.
@@ -26,9 +28,10 @@ class DropRules:
 
     min_valid: float = 0.5
     min_labelled: float = 0.01
+    min_date_valid: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("min_valid", "min_labelled"):
+        for name in ("min_valid", "min_labelled", "min_date_valid"):
             share = getattr(self, name)
             if not 0.0 <= share <= 1.0:
                 raise ConfigError(f"{name} = {share}", expected="a share from 0 to 1", remedy=f"change {name}")
@@ -42,6 +45,9 @@ class Tally:
     invalid: int = 0
     unlabelled: int = 0
     valid_pixels: int = 0
+    dates: int = 0
+    known: NDArray[np.int64] | int = 0
+    unknown: NDArray[np.int64] | int = 0
     unreadable: list[Unreadable] = field(default_factory=list)
     failures: Failures = field(default_factory=Failures)
 
@@ -55,6 +61,13 @@ class Tally:
         self.invalid += int((~enough_valid).sum())
         self.unlabelled += int((enough_valid & ~kept).sum())
         return kept
+
+    def left_out(self) -> dict[str, int]:
+        """What was left out or is masked, for the description of the chips: only what is not 0."""
+        counts = {"windows that cannot be read": len(self.failures), "windows with too little valid": self.invalid}
+        counts |= {"windows with too little labelled": self.unlabelled, "dates of chips": self.dates}
+        counts["unknown quantities of pixels"] = int(np.sum(self.unknown))
+        return {what: count for what, count in counts.items() if count}
 
     def readable(self, row: int, columns: NDArray[np.int64], size: int, source: str) -> NDArray[np.bool_]:
         """Which windows of one row touch no unreadable block; the others are failures."""
