@@ -26,7 +26,7 @@ def load(
 def load(
     model: PathLike, path: PathLike | None = None
 ) -> SegmentationTask | ModelTask | FeatureHead | OnnxPredictor | PrestoPixels | GalileoPatches | PrithviPatches:
-    """Load a trained model from its folder, an exported one from its ``.onnx`` file, or a published encoder by its name.
+    """Load a trained model from its folder, an exported one (``.onnx``), or a published encoder by its name.
 
     The weights of an encoder are fetched where they are absent, and a table tells what was loaded.
 

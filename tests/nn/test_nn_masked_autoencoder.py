@@ -12,6 +12,7 @@ from swath.errors import ConfigError, ContractError
 from swath.nn.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderSpec, SpaceTimeEncoder, masked_error
 from swath.nn.masking import draw_noise, frame_mask, random_mask
 from swath.nn.patches import patchify
+from swath.nn.pyramid import SimplePyramid, TimePool, dates_to_channels, restride
 from swath.nn.time_place import TimePlace
 
 SPEC = MaskedAutoencoderSpec(
@@ -301,3 +302,33 @@ def test_it_learns_on_a_few_images() -> None:
         optimiser.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_maps_of_all_dates_go_to_a_pyramid_as_channels_or_pooled() -> None:
+    network = made(patch=(1, 16, 16), taps=(0, 1)).encoder
+    features = network(images(2, 3, 2, 32, 64))
+    stacked = dates_to_channels(features)
+    assert stacked.maps[0].shape == (2, 96, 2, 4) and torch.equal(stacked.maps[1][:, 32:64], features.maps[1][:, 1])
+    levels = SimplePyramid((96, 96), stacked.strides, 8)(stacked)
+    assert [tuple(level.shape[-2:]) for level in levels.maps] == [(8, 16), (4, 8), (2, 4), (1, 2)]
+    assert levels.strides == (4, 8, 16, 32)
+    pooled = TimePool(network.channels, network.strides)(features)
+    assert torch.allclose(pooled.maps[0], features.maps[0].mean(1))
+    with pytest.raises(ContractError, match="channels where there are dates"):
+        dates_to_channels(pooled)
+
+
+def test_patches_of_14_pixels_reach_a_pyramid_at_stride_16() -> None:
+    network = made(patch=(1, 14, 14)).encoder
+    features = dates_to_channels(network(images(1, 1, 2, 224, 224)))
+    assert features.maps[0].shape == (1, 32, 16, 16)
+    with pytest.raises(ConfigError, match="multiple of 4"):
+        SimplePyramid((32,), features.strides, 8)
+    even = restride(features, 16)
+    assert even.maps[0].shape == (1, 32, 14, 14) and even.strides == (16,)
+    levels = SimplePyramid((32,), even.strides, 8)(even)
+    assert levels.maps[0].shape == (1, 8, 56, 56)
+    constant = replace(features, maps=(torch.full((1, 2, 3, 16, 16), 7.0),))
+    assert torch.allclose(restride(constant, 16).maps[0], torch.full((1, 2, 3, 14, 14), 7.0))
+    with pytest.raises(ConfigError, match="maps of one stride"):
+        restride(levels, 16)

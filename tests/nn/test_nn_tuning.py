@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from swath.errors import ConfigError
+from swath.errors import ConfigError, InputError
 from swath.nn import (
     BackboneOptions,
     Network,
@@ -22,6 +22,7 @@ from swath.nn import (
 )
 from swath.nn.series import SeriesSpec
 from swath.nn.tuned_layers import LowRankConv2d, LowRankLinear
+from swath.nn.tuning import load_peft, peft_state
 
 ROUNDING = 4e-6
 """Sums of float32 in another order, through the eighteen layers of a ResNet; the same in float64 agrees to 1e-12."""
@@ -237,6 +238,41 @@ def test_on_the_meta_device() -> None:
     adapt(network, "lora", rank=8)
     added = 12 * 8 * (768 + 3 * 768 + 768 + 768)
     assert count_parameters(network) == (everything + added, added)
+
+
+def test_low_rank_changes_travel_by_the_names_of_peft() -> None:
+    first, run = vit()
+    adapt(first, "lora", rank=4, scale=8.0, targets=("qkv",))
+    with torch.no_grad():
+        for name, value in first.named_parameters():
+            if name.endswith("low_up"):
+                value.add_(torch.randn_like(value))
+
+    def there(name: str) -> str:
+        return name.replace(".attention.", ".attn.")
+
+    state = peft_state(first, there)
+    assert len(state) == 2 * 3
+    assert state["base_model.model.blocks.2.attn.qkv.lora_A.weight"].shape == (4, 24)
+    assert state["base_model.model.blocks.2.attn.qkv.lora_B.weight"].shape == (72, 4)
+    second, _ = vit()
+    adapt(second, "lora", rank=4, scale=8.0, targets=("qkv",), seed=1)
+    assert not torch.allclose(run(first), run(second))
+    assert load_peft(second, state, there) == 3
+    assert torch.equal(run(first), run(second))
+    # As the library defines it: the output gains lora_alpha / r B A x.
+    layer = first.get_submodule("blocks.0.attention.qkv")
+    tokens = torch.randn(5, 24)
+    down, up = (state[f"base_model.model.blocks.0.attn.qkv.lora_{part}.weight"] for part in "AB")
+    plain = nn.functional.linear(tokens, layer.weight, layer.bias)  # type: ignore[arg-type]
+    torch.testing.assert_close(layer(tokens), plain + 8.0 / 4 * tokens @ down.T @ up.T)
+    less = {name: value for name, value in state.items() if "blocks.1" not in name}
+    with pytest.raises(InputError, match=r"missing base_model\.model\.blocks\.1"):
+        load_peft(second, less, there)
+    with pytest.raises(InputError, match="left over more"):
+        load_peft(second, state | {"more": torch.zeros(1)}, there)
+    with pytest.raises(InputError, match=r"has shape \(8, 24\), not \(4, 24\)"):
+        load_peft(second, {name: value.repeat(2, 1) for name, value in state.items()}, there)
 
 
 def test_what_does_not_fit_is_named() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swath.errors import ConfigError, ContractError
@@ -109,12 +110,7 @@ class TimePool(nn.Module):
         Raises:
             ContractError: a map has no date axis.
         """
-        if not features.maps or any(part.ndim != 5 for part in features.maps):
-            raise ContractError(
-                f"TimePool was given maps of shape {[tuple(part.shape) for part in features.maps]}",
-                expected="maps (sample, date, channel, y, x)",
-                remedy="encode a series of images, or leave the pooling out",
-            )
+        _check_dated(features, "TimePool pools dates")
         maps = []
         for level, part in enumerate(features.maps):
             mask = torch.ones(part.shape[:2], dtype=torch.bool, device=part.device) if present is None else present
@@ -131,6 +127,50 @@ class TimePool(nn.Module):
         score = torch.einsum("btchw,c->bthw", part, self.scores[level])[:, :, None]
         score = torch.where(mask, score, torch.finfo(part.dtype).min)
         return torch.where(some, (score.softmax(1) * torch.where(mask, part, 0.0)).sum(1), 0.0)
+
+
+def dates_to_channels(features: Features) -> Features:
+    """Maps ``(B, T, C_l, h_l, w_l)`` to ``(B, T C_l, h_l, w_l)``, the dates one after the other.
+
+    Decoders that are built for a fixed number of dates read them so (Jakubik et al., arXiv 2310.18660); ``TimePool``
+    takes any number. Tokens and class token are passed on.
+
+    Raises:
+        ContractError: a map has no date axis.
+    """
+    _check_dated(features, "Dates can only become channels where there are dates")
+    maps = tuple(part.flatten(1, 2) for part in features.maps)
+    return Features(maps, features.strides, features.tokens, features.cls)
+
+
+def restride(features: Features, stride: int) -> Features:
+    """Maps of one stride resized to another, bilinear, for heads that need a multiple of 4 (patches of 14 pixels).
+
+    Args:
+        features: maps ``(B, [T,] C, h, w)`` of equal strides.
+        stride: the wanted one in input pixels.
+
+    Returns:
+        Maps of ``round(h old / new)`` rows and as many columns, at least 1.
+
+    Raises:
+        ConfigError: the stride is below 1, or those of the maps differ.
+    """
+    old = set(features.strides)
+    if len(old) != 1 or stride < 1:
+        raise ConfigError(
+            f"Maps of strides {features.strides} cannot get the stride {stride}",
+            expected="maps of one stride and a new one of at least 1",
+            remedy="take the maps of a plain transformer",
+        )
+    share = features.strides[0] / stride
+    maps = []
+    for part in features.maps:
+        size = [max(1, round(side * share)) for side in part.shape[-2:]]
+        flat = part.flatten(0, 1) if part.ndim == 5 else part
+        resized = F.interpolate(flat, size=size, mode="bilinear", align_corners=False)
+        maps.append(resized.unflatten(0, part.shape[:2]) if part.ndim == 5 else resized)
+    return Features(tuple(maps), (stride,) * len(maps), features.tokens, features.cls)
 
 
 def per_date(backbone: nn.Module, images: Tensor) -> Features:
@@ -152,6 +192,15 @@ def per_date(backbone: nn.Module, images: Tensor) -> Features:
     features: Features = backbone(images.flatten(0, 1))
     cls = None if features.cls is None else features.cls.unflatten(0, size).mean(1)
     return Features(tuple(part.unflatten(0, size) for part in features.maps), features.strides, cls=cls)
+
+
+def _check_dated(features: Features, why: str) -> None:
+    if not features.maps or any(part.ndim != 5 for part in features.maps):
+        raise ContractError(
+            f"{why}, and the maps have shape {[tuple(part.shape) for part in features.maps]}",
+            expected="maps (sample, date, channel, y, x)",
+            remedy="encode a series of images, or leave this part out",
+        )
 
 
 def check_maps(features: Features, levels: int) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from swath import rng
-from swath.errors import ConfigError
+from swath.errors import ConfigError, InputError
 from swath.nn.checks import check_whole
 from swath.nn.depth import ordered_parts, part_of
 from swath.nn.resnet import ResidualBlock
@@ -29,6 +30,7 @@ BIASES = ("bias",)
 """How the names of biases begin; recurrent layers number theirs."""
 ADDED = ("low_down", "low_up", "adapter_down", "adapter_bias", "adapter_up", "prompts", "prompt_gate")
 """Last part of the names of all parameters that adapting adds."""
+_PEFT = "base_model.model."
 
 
 def adapt(
@@ -99,12 +101,10 @@ def merge(network: nn.Module) -> int:
     Returns:
         Number of layers merged. Adapters and prompts cannot be merged and stay.
     """
-    merged = 0
-    for name, layer in list(network.named_modules()):
-        if isinstance(layer, LowRankLinear | LowRankConv2d):
-            _replace(network, name, layer.merged())
-            merged += 1
-    return merged
+    changed = _changed(network)
+    for name, layer in changed:
+        _replace(network, name, layer.merged())
+    return len(changed)
 
 
 def adapted_state(network: nn.Module) -> dict[str, Tensor]:
@@ -113,6 +113,60 @@ def adapted_state(network: nn.Module) -> dict[str, Tensor]:
     Buffers, such as statistics of batch normalisation, are not part of it.
     """
     return {name: value.detach() for name, value in network.named_parameters() if value.requires_grad}
+
+
+def peft_state(network: nn.Module, rename: Callable[[str], str] = str) -> dict[str, Tensor]:
+    """Low-rank changes by the names of the library peft, for files that others read.
+
+    ``base_model.model.LAYER.lora_A.weight`` is what goes down to the rank, ``lora_B.weight`` what comes up again. The
+    factor is not part of it: ``lora_alpha`` of the file's configuration is ``scale`` of ``adapt``, ``r`` is ``rank``.
+
+    Args:
+        network: adapted with ``lora``.
+        rename: our name of a weight of the layer, such as ``blocks.0.attention.qkv.weight`` -> its name elsewhere.
+    """
+    found: dict[str, Tensor] = {}
+    for layer, module in _changed(network):
+        there = _PEFT + rename(f"{layer}.weight").removesuffix(".weight")
+        found[f"{there}.lora_A.weight"] = module.low_down.detach()
+        found[f"{there}.lora_B.weight"] = module.low_up.detach()
+    return found
+
+
+def load_peft(network: nn.Module, state: Mapping[str, Tensor], rename: Callable[[str], str] = str) -> int:
+    """Put low-rank changes from a file of the library peft into a network, in place.
+
+    Args:
+        network: adapted with ``lora``, with the rank, scale and layers of the file.
+        state: name -> tensor.
+        rename: as in ``peft_state``.
+
+    Returns:
+        Number of layers.
+
+    Raises:
+        InputError: changes are missing, left over, or of another shape.
+    """
+    wanted = peft_state(network, rename)
+    faults = [
+        *(f"missing {name}" for name in wanted if name not in state),
+        *(f"left over {name}" for name in state if name not in wanted),
+        *(
+            f"{name} has shape {tuple(state[name].shape)}, not {tuple(value.shape)}"
+            for name, value in wanted.items()
+            if name in state and state[name].shape != value.shape
+        ),
+    ]
+    if faults:
+        raise InputError(
+            f"The low-rank changes do not fit: {'; '.join(faults[:4])}",
+            expected=f"the {len(wanted)} tensors of the {len(wanted) // 2} layers that were adapted",
+            remedy="adapt the network with the rank and the targets of the file, and give the table of names",
+        )
+    with torch.no_grad():
+        for name, value in wanted.items():
+            value.copy_(state[name])
+    return len(wanted) // 2
 
 
 def count_parameters(network: nn.Module) -> tuple[int, int]:
@@ -184,6 +238,10 @@ def _add_prompts(network: nn.Module, number: int, train: Sequence[str], seed: in
     _check_places(places, "prompt", "plain attention (ViT, transformer of series, token fusion)")
     for name, layer in places:
         _replace(network, name, PromptedAttention(layer, number, rng.torch_generator(seed, "adapt", name)))
+
+
+def _changed(network: nn.Module) -> list[tuple[str, LowRankLinear | LowRankConv2d]]:
+    return [(name, part) for name, part in network.named_modules() if isinstance(part, LowRankLinear | LowRankConv2d)]
 
 
 def _replace(network: nn.Module, name: str, layer: nn.Module) -> None:
