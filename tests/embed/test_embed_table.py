@@ -99,6 +99,8 @@ def test_chips_get_the_mean_of_their_cells(tmp_path: Path) -> None:
     assert np.allclose(table.values, direct.points().numpy(), atol=1e-5)
     assert table.places["valid_share"].tolist() == pytest.approx(direct.valid.flatten(1).double().mean(1).tolist())
     assert set(table.places["label"]) == {"a", "b"}
+    learned = swath.fit_features(report.path, report.path, tmp_path / "run")
+    assert learned.class_counts() == table.places["label"].value_counts().to_dict() and learned.bands is None
     with pytest.raises(ConfigError, match="chips alone"):
         swath.embed(tmp_path / "chips", tmp_path / "emb.parquet", model=presto(), window=3)
 

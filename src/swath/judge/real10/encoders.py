@@ -1,7 +1,7 @@
 """Published encoders as contenders of real10: how each task is fed to them, and the tasks they cannot be asked.
 
-Presto sees every pixel with its own series, Galileo patches of 2 x 2 pixels (single pixels where a sample is one),
-whose embedding every pixel of the patch gets. Both know month and place. What was decided before any score was seen:
+Presto sees every pixel with its own series, Galileo patches of 2 x 2 pixels (single ones where a side is odd), whose
+embedding every pixel of the patch gets. Both know month and place. What was decided before any score was seen:
 
 * Bands go by ``BandSet.match``. Precipitation of the tables is the daily mean that Presto takes; Galileo takes the sum
   of a month, thirty times as much. An index among the bands is left out, as the encoders compute their own.
@@ -81,7 +81,8 @@ class FrozenEncoder:
         fed = _as_taken(_monthly(inputs), self.encoder.name)
         encoder = self.encoder
         if isinstance(encoder, GalileoPatches):
-            encoder = encoder.with_options(PatchOptions(patch=PATCH if inputs.dense else 1))
+            even = not any(side % PATCH for side in inputs.values.shape[3:])
+            encoder = encoder.with_options(PatchOptions(patch=PATCH if inputs.dense and even else 1))
         encoder = encoder.using(fed.bands)
         _, height, width = inputs.answer_shape
         parts = []
