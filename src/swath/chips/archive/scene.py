@@ -1,0 +1,140 @@
+"""A scene of an archive, opened: its bands lazily on any grid, and its quality layer where masks are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dask.array as da
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from swath import cubes
+from swath.chips.archive.request import Request
+from swath.chips.archive.sources import assets_for, names_for
+from swath.cubes import catalogue
+from swath.cubes.catalogue import Item
+from swath.cubes.cube import DN, lazy
+from swath.cubes.warp import check_method, shifted, warped
+from swath.errors import InputError
+from swath.grids.geobox import gsd_m
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Bands of one grid.
+
+    Args:
+        data: ``(1, band, y, x)``.
+        valid: ``(1, y, x)`` or ``(1, band, y, x)``.
+        box: the grid.
+        places: position of each band among those wanted.
+    """
+
+    data: da.Array
+    valid: da.Array
+    box: GeoBox
+    places: tuple[int, ...]
+
+    def on(self, box: GeoBox, resampling: str) -> tuple[da.Array, da.Array]:
+        """Numbers and validity on another grid, both ``(1, band, y, x)``: pixel by pixel where they coincide."""
+        data, valid = shifted(self.data, self.box, box, 0), shifted(self.valid, self.box, box, False)
+        if data is None or valid is None:
+            data, valid = warped(self.data, self.valid, self.box, box, check_method(resampling))
+        return data, da.broadcast_to(valid if valid.ndim == 4 else valid[:, None], data.shape)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The bands wanted of an item, in order.
+
+    Args:
+        layers: by grid.
+        scale: per band.
+        offset: per band.
+        stored: whether scale and offset apply.
+        quality: the quality layer, where masks are asked for.
+    """
+
+    layers: tuple[Layer, ...]
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    stored: bool
+    quality: Layer | None
+
+    @classmethod
+    def of(cls, item: Item, request: Request) -> Scene:
+        """Open an item without reading pixels.
+
+        Raises:
+            InputError: a band or the quality layer is missing, or a file cannot be opened.
+        """
+        names = assets_for(item, names_for(request.origin, request.band_names, str(item.sensor)))
+        nodes = list(cubes.nodes_of(catalogue.load(item, bands=names)).values())
+        if request.physical:
+            nodes = [cubes.to_physical(node) for node in nodes]
+        layers: list[Layer] = []
+        facts: dict[int, tuple[float, float, bool]] = {}
+        for node in nodes:
+            held = cubes.bands_of(node)
+            own = {place: index for place, name in enumerate(names) if (index := _position(held, name)) is not None}
+            if own:
+                layers.append(_layer(node, list(own.values()), tuple(own)))
+                stored = node["data"].attrs.get("unit") == DN
+                scale, offset = node["scale_factor"].values, node["add_offset"].values
+                facts |= {place: (float(scale[at]), float(offset[at]), stored) for place, at in own.items()}
+        if len(facts) < len(names):
+            raise InputError(
+                f"The item '{item.id}' opens without the band {names[min(set(range(len(names))) - set(facts))]}",
+                expected=f"the bands {', '.join(names)}",
+                remedy="fetch the item again",
+            )
+        told = [facts[place] for place in range(len(names))]
+        return cls(
+            layers=tuple(layers),
+            scale=tuple(each[0] for each in told),
+            offset=tuple(each[1] for each in told),
+            stored=any(each[2] for each in told),
+            quality=_quality(item, request),
+        )
+
+    @property
+    def finest(self) -> GeoBox:
+        """The grid with the smallest pixels."""
+        return min((layer.box for layer in self.layers), key=gsd_m)
+
+    def on(self, box: GeoBox, resampling: str) -> tuple[da.Array, da.Array]:
+        """Numbers and validity of all bands on another grid, both ``(1, band, y, x)``."""
+        parts = [layer.on(box, resampling) for layer in self.layers]
+        if len(parts) == 1:
+            return parts[0]
+        order = [place for layer in self.layers for place in layer.places]
+        back = [order.index(place) for place in range(len(order))]
+        return da.concatenate([part[0] for part in parts], 1)[:, back], da.concatenate([part[1] for part in parts], 1)[
+            :, back
+        ]
+
+
+def _layer(node: xr.Dataset, own: list[int], places: tuple[int, ...]) -> Layer:
+    data, valid = lazy(node["data"]), lazy(node["valid"])
+    if own != list(range(data.shape[1])):
+        data, valid = data[:, own], valid[:, own] if valid.ndim == 4 else valid
+    return Layer(data, valid, cubes.geobox_of(node), places)
+
+
+def _position(held: Sequence[object], name: str) -> int | None:
+    return next((index for index, band in enumerate(held) if band.called(name)), None)  # type: ignore[attr-defined]
+
+
+def _quality(item: Item, request: Request) -> Layer | None:
+    if not request.masks:
+        return None
+    asset = next((each for each in item.assets.values() if each.scheme == request.origin.scheme), None)
+    if asset is None:
+        raise InputError(
+            f"The item '{item.id}' has no quality layer",
+            expected=f"an asset called {request.origin.scheme}, to hide {', '.join(request.masks)}",
+            remedy="fetch it again, or leave the masks out",
+        )
+    node = next(iter(cubes.nodes_of(cubes.open(str(asset.path), level="physical", nodata=())).values()))
+    return _layer(node, [0], (0,))
