@@ -1,6 +1,6 @@
 """Chips from an archive: scenes chosen by date and cloud around points, label rasters or boxes.
 
-Built after what InstaGeo's chip creator does (Yusuf et al. 2024), with its traps left out; see docs/archive_chips.md.
+Does what the chip creator of InstaGeo does, with its traps left out; see docs/archive_chips.md.
 """
 
 from __future__ import annotations
