@@ -107,8 +107,8 @@ def test_retry_after_is_obeyed_in_seconds_and_as_a_date(server: FileServer, cloc
     connect(clock).json(f"{server.address}/a.json")
     assert clock.pauses == [17.0]
     moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=40)
-    assert 30 < (remote.connection._asked_to_wait(email.utils.format_datetime(moment, usegmt=True)) or 0) <= 40
-    assert remote.connection._asked_to_wait("soon") is None
+    assert 30 < (remote.answers.asked_to_wait(email.utils.format_datetime(moment, usegmt=True)) or 0) <= 40
+    assert remote.answers.asked_to_wait("soon") is None
 
 
 def test_a_server_that_asks_for_more_than_one_has_is_given_up(server: FileServer, clock: FakeClock) -> None:

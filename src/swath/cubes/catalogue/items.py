@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import numpy as np
 from shapely.geometry import box, shape
@@ -31,10 +32,11 @@ class Asset:
 
     Args:
         name: its key in the item.
-        path: the file on disk.
+        path: the file on disk; for a file on a server, the name under which it is kept.
         roles: as STAC writes them: ``data``, ``metadata``, ``label``, ...
         bands: names of its bands, where the item tells.
         scheme: quality scheme of the file (``SCL``, ``Fmask``, ``QA_PIXEL``), or None for other files.
+        address: where it lies on a server, unsigned; None for a file on disk.
     """
 
     name: str
@@ -42,11 +44,17 @@ class Asset:
     roles: tuple[str, ...] = ()
     bands: tuple[str, ...] = ()
     scheme: str | None = None
+    address: str | None = None
 
     @property
     def is_data(self) -> bool:
         """Whether it holds bands of the sensor."""
         return "data" in self.roles and self.scheme is None
+
+    @property
+    def place(self) -> str:
+        """Its path, or its address."""
+        return self.address or str(self.path)
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ class Item:
         baseline: processing baseline, None where unknown.
         assets: by key.
         properties: all other facts.
+        record: the item as JSON, where it came from a server or a saved search; its addresses are whole.
     """
 
     id: str
@@ -80,6 +89,7 @@ class Item:
     baseline: str | None
     assets: Mapping[str, Asset]
     properties: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def data(self) -> tuple[Asset, ...]:
@@ -164,8 +174,17 @@ def read_item(path: Path | str) -> Item:
     return item_of(record, Path(path))
 
 
-def item_of(record: Mapping[str, Any], path: Path) -> Item:
-    """An item from its record; ``path`` is where its links start from."""
+def item_of(record: Mapping[str, Any], path: Path, base: str | None = None) -> Item:
+    """An item from its record.
+
+    Args:
+        record: JSON.
+        path: the file, where its links start from.
+        base: for items that came from a server, the address where they start from; empty where they are whole.
+
+    Raises:
+        InputError: it is no item, or damaged.
+    """
     with reading(path, expected="a STAC item with id, geometry, datetime and assets"):
         facts = dict(record["properties"])
         when = facts.get("datetime") or facts.get("start_datetime")
@@ -188,8 +207,9 @@ def item_of(record: Mapping[str, Any], path: Path) -> Item:
             sensor=sensor,
             level=level,
             baseline=baseline,
-            assets={str(key): _asset(str(key), value, path) for key, value in record["assets"].items()},
+            assets={str(key): _asset(str(key), value, path, base) for key, value in _assets(record)},
             properties=facts,
+            record={} if base is None else _whole(record, base),
         )
 
 
@@ -232,17 +252,40 @@ def _target(path: Path, href: str) -> Path:
     return path.parent / href
 
 
-def _asset(key: str, record: Mapping[str, Any], path: Path) -> Asset:
+def _asset(key: str, record: Mapping[str, Any], path: Path, base: str | None) -> Asset:
     described = record.get("bands") or record.get("eo:bands") or record.get("raster:bands") or []
     names = tuple(str(band["name"]) for band in described if isinstance(band, dict) and band.get("name"))
     href = str(record["href"])
+    whole = urljoin(base, href) if base else href
+    address = whole if "://" in whole else None
+    told = record.get("swath:scheme")
     return Asset(
         name=key,
-        path=_target(path, href),
+        path=_target(path, href) if address is None else Path(_file_name(key, address)),
         roles=tuple(str(role) for role in record.get("roles") or ()),
         bands=names,
-        scheme=scheme_of(key) or scheme_of(href),
+        scheme=str(told) if told else scheme_of(key) or scheme_of(urlsplit(href).path if address else href),
+        address=address,
     )
+
+
+def _file_name(key: str, address: str) -> str:
+    """The name of a remote file on disk: its key with the ending of its address."""
+    suffix = Path(urlsplit(address).path).suffix.lower()
+    plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in key).strip(".") or "asset"
+    return plain + (suffix if suffix[1:].isalnum() and len(suffix) <= 8 else "")
+
+
+def _assets(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Assets by key; tables write those that only other items have as empty ones."""
+    return [(key, asset) for key, asset in record["assets"].items() if asset is not None]
+
+
+def _whole(record: Mapping[str, Any], base: str) -> dict[str, Any]:
+    """A record whose addresses need no other one."""
+    assets = {key: dict(asset) | {"href": urljoin(base, str(asset["href"]))} for key, asset in _assets(record)}
+    links = [dict(link) | {"href": urljoin(base, str(link.get("href", "")))} for link in record.get("links") or ()]
+    return dict(record) | {"assets": assets, "links": links}
 
 
 def _place(record: Mapping[str, Any]) -> tuple[BaseGeometry, tuple[float, float, float, float]]:

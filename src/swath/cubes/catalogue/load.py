@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import get_args
 
 import dask.array as da
 import numpy as np
@@ -11,10 +11,13 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from swath.cubes import scene as scenes
-from swath.cubes.assemble import PHYSICAL
-from swath.cubes.catalogue.items import Item
+from swath.cubes.assemble import PHYSICAL, Options
+from swath.cubes.catalogue import archives
+from swath.cubes.catalogue.items import Asset, Item
 from swath.cubes.cube import geobox_of, nodes_of, same_grid
 from swath.cubes.quality import clear
+from swath.cubes.remote.part import Bounds
+from swath.cubes.remote.scene import open_files
 from swath.errors import InputError, nearest
 from swath.types import DataKind
 
@@ -25,6 +28,7 @@ def load(
     item: Item,
     *,
     bands: Sequence[str] | None = None,
+    bbox: Bounds | None = None,
     sensor: str | None = None,
     level: str | None = None,
     baseline: str | None = None,
@@ -38,6 +42,7 @@ def load(
     Args:
         item: from ``search``.
         bands: names or aliases of bands or assets; all data assets when left out.
+        bbox: west, south, east, north [degrees]: only this part of the scene; None = all of it.
         sensor: where the item does not tell it.
         level: processing level, where the item does not tell it.
         baseline: processing baseline, where the item does not tell it.
@@ -47,8 +52,8 @@ def load(
         InputError: an asset is missing, does not fit the sensor, no band is left, or ``only_clear`` without a quality
             asset, or with one whose grid fits no node.
     """
-    chosen = _chosen(item, bands)
-    absent = [asset.path for asset in chosen if not asset.path.exists()]
+    chosen = chosen_assets(item, bands)
+    absent = [asset.path for asset in chosen if asset.address is None and not asset.path.exists()]
     if absent:
         raise InputError(
             f"The item '{item.id}' names {len(absent)} files that are not there, first {absent[0]}",
@@ -56,17 +61,19 @@ def load(
             remedy="fetch or make the catalogue again",
         )
     names = [asset.bands[0] if len(asset.bands) == 1 else asset.name for asset in chosen]
-    tree = scenes.open(
-        [str(asset.path) for asset in chosen] if len(chosen) > 1 else str(chosen[0].path),
-        sensor=sensor or item.sensor,
-        level=level or item.level,
-        baseline=baseline or item.baseline,
-        bands=names if len(chosen) > 1 else (chosen[0].bands or None),
-        time=item.time,
+    several = len(chosen) > 1
+    options = Options(
+        sensor or item.sensor,
+        level or item.level,
+        baseline or item.baseline,
+        tuple(names) if several else (chosen[0].bands or None),
+        None,
+        item.time,
     )
+    tree = _open([asset.place for asset in chosen], item, options, bbox)
     nodes = nodes_of(tree)
-    if item.quality is not None and item.quality.path.exists():
-        nodes = _with_quality(item, nodes, only_clear)
+    if item.quality is not None and (item.quality.address is not None or item.quality.path.exists()):
+        nodes = _with_quality(item, nodes, only_clear, bbox)
     elif only_clear:
         raise InputError(
             f"The item '{item.id}' has no quality asset",
@@ -84,6 +91,7 @@ def load_many(
     items: Sequence[Item],
     *,
     bands: Sequence[str] | None = None,
+    bbox: Bounds | None = None,
     sensor: str | None = None,
     level: str | None = None,
     baseline: str | None = None,
@@ -94,6 +102,7 @@ def load_many(
     Args:
         items: on the same grids with the same bands, such as the dates of one tile.
         bands: as ``load``.
+        bbox: as ``load``.
         sensor: as ``load``.
         level: as ``load``.
         baseline: as ``load``.
@@ -107,10 +116,10 @@ def load_many(
             "No items were found", expected="at least one scene", remedy="widen the search: place, time or cloud"
         )
     ordered = sorted(items, key=lambda item: item.time)
-    loaded = [
-        nodes_of(load(item, bands=bands, sensor=sensor, level=level, baseline=baseline, only_clear=only_clear))
-        for item in ordered
-    ]
+    loaded = []
+    for item in ordered:
+        one = load(item, bands=bands, bbox=bbox, sensor=sensor, level=level, baseline=baseline, only_clear=only_clear)
+        loaded.append(nodes_of(one))
     first = loaded[0]
     for item, nodes in zip(ordered[1:], loaded[1:], strict=True):
         _check_alike(ordered[0], first, item, nodes)
@@ -127,7 +136,12 @@ def load_many(
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=attrs), **stacked})
 
 
-def _chosen(item: Item, bands: Sequence[str] | None) -> list[Any]:
+def chosen_assets(item: Item, bands: Sequence[str] | None) -> list[Asset]:
+    """The assets that bands name; all data assets for None.
+
+    Raises:
+        InputError: an asset is missing, or none holds data.
+    """
     data = item.data
     if bands is None:
         if not data:
@@ -137,7 +151,7 @@ def _chosen(item: Item, bands: Sequence[str] | None) -> list[Any]:
                 remedy="name the assets with bands= (--bands)",
             )
         return list(data)
-    chosen = []
+    chosen: list[Asset] = []
     for name in bands:
         found = next((asset for asset in data if name in (asset.name, *asset.bands)), None) or item.assets.get(name)
         if found is None:
@@ -151,11 +165,33 @@ def _chosen(item: Item, bands: Sequence[str] | None) -> list[Any]:
     return chosen
 
 
-def _with_quality(item: Item, nodes: dict[str, xr.Dataset], only_clear: bool) -> dict[str, xr.Dataset]:
+def _open(places: list[str], item: Item, options: Options, bbox: Bounds | None) -> xr.DataTree:
+    """Files of an item as a scene: those on servers through the connection of its archive."""
+    distant = any("://" in place for place in places)
+    if bbox is None and not distant:
+        return scenes.open(
+            places if len(places) > 1 else places[0],
+            sensor=options.sensor,
+            level=options.level,
+            baseline=options.baseline,
+            bands=options.bands,
+            nodata=options.nodata,
+            time=options.time,
+        )
+    archive = str(item.properties.get(archives.ARCHIVE) or "")
+    connection = archives.connection(archive, item.collection) if distant and archive else None
+    beside = [asset.place for asset in item.data] if bbox is not None else []
+    beside += [item.quality.place] if bbox is not None and item.quality is not None else []
+    return open_files(places, options, bbox=bbox, beside=beside, connection=connection)
+
+
+def _with_quality(
+    item: Item, nodes: dict[str, xr.Dataset], only_clear: bool, bbox: Bounds | None
+) -> dict[str, xr.Dataset]:
     asset = item.quality
     assert asset is not None
     assert asset.scheme is not None
-    layer = next(iter(nodes_of(scenes.open(str(asset.path), level=PHYSICAL, nodata=())).values()))
+    layer = _one_node(_open([asset.place], item, Options(level=PHYSICAL, nodata=()), bbox))
     numbers, box = layer["data"].data[:, 0], geobox_of(layer)
     out = {}
     for name, cube in nodes.items():
@@ -173,6 +209,10 @@ def _with_quality(item: Item, nodes: dict[str, xr.Dataset], only_clear: bool) ->
             cube = cube.assign(valid=valid.transpose(*cube["valid"].dims))
         out[name] = cube
     return out
+
+
+def _one_node(tree: xr.DataTree) -> xr.Dataset:
+    return next(iter(nodes_of(tree).values()))
 
 
 def _on_grid(sky: da.Array, source: GeoBox, target: GeoBox) -> da.Array | None:

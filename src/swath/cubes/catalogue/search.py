@@ -1,20 +1,21 @@
-"""Find the items of a catalogue by place, time, cloud and collection."""
+"""Find scenes by place, time, cloud and collection: on disk, in a saved search, a STAC API or an archive by name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-from shapely.geometry import MultiPolygon, box
-from shapely.geometry.base import BaseGeometry
-
+from swath.cubes.catalogue import api, archives, saved
 from swath.cubes.catalogue.items import Item, walk
-from swath.errors import InputError
+from swath.cubes.catalogue.wanted import Bounds, Wanted, area_of, footprint, interval
+from swath.cubes.remote.connection import Connection
 from swath.failures import Failures
 
-Bounds = tuple[float, float, float, float]
+__all__ = ["area_of", "footprint", "interval", "search", "why_nothing"]
+NEAR_DAYS = 60
+"""Days around a window in which the nearest scene of a STAC API is looked for."""
 
 
 def search(
@@ -25,96 +26,103 @@ def search(
     collections: Iterable[str] | None = None,
     ids: Iterable[str] | None = None,
     max_cloud: float | None = None,
+    limit: int | None = None,
     failures: Failures | None = None,
+    connection: Connection | None = None,
 ) -> list[Item]:
-    """Items of a static catalogue that fit, oldest first.
+    """Items that fit, oldest first; of equal times by collection and name.
 
     Args:
-        place: the catalogue: a folder, or its JSON file.
+        place: a catalogue (folder or JSON file), a saved search (.json, .geojson, stac-geoparquet, also by address),
+            the address of a STAC API, or the name of an archive (``archives.names()``).
         bbox: west, south, east, north [degrees]; west above east crosses the antimeridian.
         time: a day, month or year (``2024-05``), an instant, or an interval ``START/END`` whose ends may be ``..``;
             both ends count whole.
         collections: ids of collections; all when left out.
         ids: ids of items; all when left out.
         max_cloud: most cloud cover in percent; items that do not tell theirs are left out then.
+        limit: only the first so many, counted in that order.
         failures: items that cannot be read are noted here and passed over; None = the first one ends the search.
+        connection: how servers are asked; the archive's, or an open one, when left out.
 
     Raises:
         InputError: as ``walk``, or a filter cannot be understood.
+        ConfigError: there is no archive of that name.
+        MissingError: a server cannot be reached or refuses, or the extra ``stac`` is not installed.
     """
-    area = None if bbox is None else area_of(bbox)
-    first, last = interval(time)
-    wanted = None if collections is None else {name.lower() for name in collections}
-    named = None if ids is None else set(ids)
-    found = [
-        item
-        for item in walk(place, failures)
-        if (named is None or item.id in named)
-        and (wanted is None or item.collection.lower() in wanted)
-        and first <= item.time <= last
-        and (max_cloud is None or (item.cloud_cover is not None and item.cloud_cover <= max_cloud))
-        and (area is None or footprint(item).intersects(area))
-    ]
-    return sorted(found, key=lambda item: (item.time, item.collection, item.id))
+    wanted = Wanted.of(bbox, time, collections, ids, max_cloud)
+    found = [item for item in _items(place, wanted, failures, connection) if wanted.fits(item)]
+    ordered = sorted(found, key=lambda item: (item.time, item.collection, item.id))
+    return list(islice(ordered, limit))
 
 
-def area_of(bbox: Bounds) -> BaseGeometry:
-    """A bounding box in degrees as an area; two parts where it crosses the antimeridian.
+def why_nothing(
+    place: Path | str,
+    *,
+    bbox: Bounds | None = None,
+    time: str | None = None,
+    collections: Iterable[str] | None = None,
+    max_cloud: float | None = None,
+    connection: Connection | None = None,
+) -> str:
+    """What a search without result asked for, and the item that came nearest, in one or two sentences.
 
-    Raises:
-        InputError: the numbers are no box.
+    Args:
+        place: as ``search``.
+        bbox: as ``search``.
+        time: as ``search``.
+        collections: as ``search``.
+        max_cloud: as ``search``.
+        connection: as ``search``.
     """
-    west, south, east, north = (float(value) for value in bbox)
-    if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
-        raise InputError(
-            f"The box {', '.join(f'{value:g}' for value in bbox)} is no place on Earth",
-            expected="west, south, east, north in degrees; longitudes -180 to 180, south below north",
-            remedy="check the order; where the box crosses the antimeridian, west is above east",
-        )
-    if west <= east:
-        return box(west, south, east, north)
-    return MultiPolygon([box(west, south, 180.0, north), box(-180.0, south, east, north)])
+    wanted = Wanted.of(bbox, time, collections, None, max_cloud)
+    days = NEAR_DAYS if _is_api(place) else None
+    around = wanted.widened(days)
+    near = [item for item in _items(place, around, Failures(), connection) if around.fits(item)]
+    said = f"No scene of '{place}' fits: {wanted.words()}."
+    if not near:
+        when = f" within {days} days" if days is not None else ""
+        crossed = bbox is not None and bbox[0] > bbox[2]
+        hint = " West is above east: the box crosses the antimeridian." if crossed else ""
+        return f"{said} There is none in this place{when}, whatever its cloud cover.{hint}"
+    best = min(near, key=lambda item: (wanted.distance(item), 101.0 if item.cloud_cover is None else item.cloud_cover))
+    cloud = "unknown cloud cover" if best.cloud_cover is None else f"cloud cover {best.cloud_cover:.3g} %"
+    return f"{said} The nearest is {best.id} of {str(best.time)[:10]}, {cloud}."
 
 
-def footprint(item: Item) -> BaseGeometry:
-    """Where an item lies; from its bbox where that crosses the antimeridian."""
-    west, south, east, north = item.bbox
-    return area_of((west, south, east, north)) if west > east else item.footprint
+def _is_api(place: Path | str) -> bool:
+    text = str(place)
+    return ("://" in text and not text.partition("?")[0].endswith(".parquet")) or _is_name(text)
 
 
-def interval(text: str | None) -> tuple[np.datetime64, np.datetime64]:
-    """First and last instant of a day, month, year, instant or interval; UTC.
-
-    Raises:
-        InputError: it is none of them, or ends before it begins.
-    """
-    low, high = np.datetime64("1677-09-22", "ns"), np.datetime64("2262-04-10", "ns")
-    if text is None:
-        return low, high
-    start, slash, end = (part.strip() for part in text.partition("/"))
-    first = low if slash and start in ("", "..") else _span(start, text)[0]
-    last = _span(start, text)[1] if not slash else high if end in ("", "..") else _span(end, text)[1]
-    if first > last:
-        raise InputError(
-            f"The interval '{text}' ends before it begins", expected="START/END", remedy="exchange the two ends"
-        )
-    return first, last
+def _is_name(text: str) -> bool:
+    """Whether a text can only be the name of an archive."""
+    return "://" not in text and not Path(text).exists() and not {"/", "\\", "."} & set(text)
 
 
-def _span(text: str, whole: str) -> tuple[np.datetime64, np.datetime64]:
-    """What a part of an interval covers: a month is all of its days."""
-    try:
-        if "T" in text or " " in text:
-            stamp = pd.Timestamp(text)
-            stamp = stamp if stamp.tz is None else stamp.tz_convert("UTC").tz_localize(None)
-            instant: np.datetime64 = stamp.to_datetime64().astype("datetime64[ns]")
-            return instant, instant
-        period = pd.Period(text.rstrip("Z"))
-        first, last = (stamp.to_datetime64().astype("datetime64[ns]") for stamp in (period.start_time, period.end_time))
-        return first, last
-    except (ValueError, OverflowError) as error:
-        raise InputError(
-            f"'{whole}' is no time",
-            expected="a day, month or year such as 2024-05, or START/END such as 2024-01/2024-12",
-            remedy="write ISO dates; '..' leaves an end open",
-        ) from error
+def _items(
+    place: Path | str, wanted: Wanted, failures: Failures | None, connection: Connection | None
+) -> Iterator[Item]:
+    text = str(place)
+    if _is_name(text):
+        address = archives.archive(text).address
+        yield from api.items(address, wanted, connection or archives.connect(text), text, failures)
+    elif "://" in text and _is_api(text):
+        name = next((each for each in archives.names() if archives.archive(each).address == text.rstrip("/")), "")
+        asked = connection or (archives.connect(name) if name else Connection())
+        yield from api.items(text, wanted, asked, name, failures)
+    elif "://" in text:
+        with tempfile.TemporaryDirectory(prefix="swath-items-") as folder:
+            table = Path(folder) / "items.parquet"
+            with table.open("wb") as file:
+                (connection or Connection()).stream(text, 0, file.write, lambda: _empty(file))
+            yield from saved.read(table, failures=failures)
+    elif saved.is_saved(Path(text)):
+        yield from saved.read(text, failures=failures)
+    else:
+        yield from walk(place, failures)
+
+
+def _empty(file: object) -> None:
+    file.seek(0)  # type: ignore[attr-defined]
+    file.truncate()  # type: ignore[attr-defined]

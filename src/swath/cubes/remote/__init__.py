@@ -8,11 +8,12 @@ connection.report.counts()
 
 from __future__ import annotations
 
-from swath.cubes.remote.connection import Clock, Connection, Patience, Span
+from swath.cubes.remote.connection import Connection, Span
 from swath.cubes.remote.file import RemoteFile, probe, shared_connection
 from swath.cubes.remote.index import Header, HeaderIndex
 from swath.cubes.remote.layout import UnsupportedError
 from swath.cubes.remote.part import part_of, parts_in, window_of
+from swath.cubes.remote.patience import Clock, Patience
 from swath.cubes.remote.plan import Run, blocks_of, runs_of
 from swath.cubes.remote.report import RemoteReport
 from swath.cubes.remote.scene import open_files, open_item

@@ -8,12 +8,9 @@ time (full jitter). A refusal (401, 403) renews a signature once.
 
 from __future__ import annotations
 
-import email.utils
 import json
-import os
 import re
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +19,22 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from swath import __version__, limits
+from swath.cubes.remote.answers import (
+    PIECE,
+    PassingError,
+    asked_to_wait,
+    finish,
+    in_words,
+    plain,
+    refused,
+    said,
+    total_of,
+    unreachable,
+)
+from swath.cubes.remote.patience import Clock, Patience
 from swath.cubes.remote.report import RemoteReport
 from swath.cubes.remote.signing import Open, Signer
-from swath.errors import ConfigError, InputError, MissingError, require
+from swath.errors import InputError, require
 from swath.reading import parse_json, reason
 
 T = TypeVar("T")
@@ -32,55 +42,7 @@ R = TypeVar("R")
 EXTRA = "stac"
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers after which the same question may succeed."""
-_PIECE = 1 << 18
 _SPAN = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long servers are waited for.
-
-    Args:
-        attempts: failed attempts in a row until a request is given up; one that brought bytes starts the count anew.
-        first_s: longest pause after the first failure [s]; doubles with each one.
-        most_s: longest pause [s]; servers that ask for more are given up.
-        timeout_s: seconds without a byte after which a connection counts as dead.
-        per_minute: requests a minute, or None for no limit.
-    """
-
-    attempts: int = 6
-    first_s: float = 0.5
-    most_s: float = 120.0
-    timeout_s: float = 30.0
-    per_minute: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.attempts < 1 or self.timeout_s <= 0 or (self.per_minute is not None and self.per_minute <= 0):
-            raise ConfigError(
-                f"attempts = {self.attempts}, timeout_s = {self.timeout_s}, per_minute = {self.per_minute}",
-                expected="at least one attempt, and times and rates above 0",
-                remedy="correct them",
-            )
-
-
-def _draw() -> float:
-    """A number from 0 to 1 that no other process draws: clients that failed together must not come back together."""
-    return int.from_bytes(os.urandom(4), "big") / 2**32
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Time as a connection sees it; tests bring their own.
-
-    Args:
-        now: seconds that only grow.
-        sleep: waits for some seconds.
-        jitter: a number from 0 to 1, another one each time.
-    """
-
-    now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    jitter: Callable[[], float] = _draw
 
 
 @dataclass(frozen=True)
@@ -96,14 +58,6 @@ class Span:
     content: bytes
     total: int | None
     tag: str
-
-
-class _PassingError(Exception):
-    """Something that may be different at the next attempt."""
-
-    def __init__(self, what: str, wait_s: float | None = None) -> None:
-        super().__init__(what)
-        self.wait_s = wait_s
 
 
 @dataclass
@@ -266,15 +220,15 @@ class Connection:
                 asked += 1
                 self._once(question)
                 return
-            except _PassingError as error:
+            except PassingError as error:
                 trouble = error
             failed = 1 if question.received > before else failed + 1
             pause = self._pause(trouble, failed)
             if failed >= self.patience.attempts or pause > self.patience.most_s:
-                raise _unreachable(question, trouble, asked)
+                raise unreachable(question.address, trouble, asked)
             self._wait(pause)
 
-    def _pause(self, trouble: _PassingError, failed: int) -> float:
+    def _pause(self, trouble: PassingError, failed: int) -> float:
         """Seconds until the next attempt."""
         if trouble.wait_s is not None:
             return trouble.wait_s
@@ -317,7 +271,7 @@ class Connection:
             try:
                 self._answer(question, response, address, begin)
             finally:
-                _finish(response)
+                finish(response)
         except (errors.LocationParseError, errors.LocationValueError, UnicodeError) as error:
             raise InputError(
                 f"'{plain(question.address)}' is no address ({reason(error)})",
@@ -325,22 +279,22 @@ class Connection:
                 remedy="correct it",
             ) from error
         except errors.SSLError as error:
-            raise _refused(question, f"its certificate is not accepted, {reason(error)}") from error
+            raise refused(question.address, f"its certificate is not accepted, {reason(error)}") from error
         except (errors.HTTPError, OSError) as error:
-            raise _PassingError(_in_words(error)) from error
+            raise PassingError(in_words(error)) from error
 
     def _answer(self, question: _Question, response: Any, address: str, begin: int) -> None:
         status = int(response.status)
         if status in (401, 403) and not question.renewed and self.signer.renew(question.address, address):
             question.renewed = True
-            raise _PassingError(f"the server answered {status}", wait_s=0.0)
+            raise PassingError(f"the server answered {status}", wait_s=0.0)
         if status in PASSING:
-            raise _PassingError(f"the server answered {status}", _asked_to_wait(response.headers.get("Retry-After")))
+            raise PassingError(f"the server answered {status}", asked_to_wait(response.headers.get("Retry-After")))
         if status == 416 and question.ranged:
-            question.total = _total(response.headers.get("Content-Range"))
+            question.total = total_of(response.headers.get("Content-Range"))
             return
         if status not in (200, 206):
-            raise _refused(question, f"the server answered {status}{_said(response)}")
+            raise refused(question.address, f"the server answered {status}{said(response)}")
         self._check_same(question, response)
         question.renewed = False
         if status == 206:
@@ -356,7 +310,7 @@ class Connection:
     def _receive(self, question: _Question, response: Any, begin: int) -> None:
         ends = question.total if question.stop is None else min(question.stop, question.total or question.stop)
         bounded = limits.TEXT_BYTES.value if question.take is None and question.stop is None else None
-        while piece := response.read1(_PIECE, decode_content=False):
+        while piece := response.read1(PIECE, decode_content=False):
             room = None if ends is None else ends - question.start - question.received
             piece = piece if room is None else piece[:room]
             self.report.add("bytes", len(piece))
@@ -367,7 +321,7 @@ class Connection:
                 break
         have = question.start + question.received
         if ends is not None and have < ends:
-            raise _PassingError(f"the answer ended after {have - begin} of {ends - begin} bytes")
+            raise PassingError(f"the answer ended after {have - begin} of {ends - begin} bytes")
 
     def _check_same(self, question: _Question, response: Any) -> None:
         tag = str(response.headers.get("ETag", ""))
@@ -382,14 +336,14 @@ class Connection:
     def _check_range(self, question: _Question, response: Any, begin: int) -> None:
         told = _SPAN.fullmatch(str(response.headers.get("Content-Range", "")).strip())
         if told is None or int(told.group(1)) != begin:
-            raise _PassingError(f"the server gave the range {response.headers.get('Content-Range')}")
+            raise PassingError(f"the server gave the range {response.headers.get('Content-Range')}")
         if told.group(3) != "*":
             question.total = int(told.group(3))
 
     def _start_over(self, question: _Question) -> None:
         """The server ignores ranges and sends all from the beginning: only who takes whole files can use that."""
         if question.restart is None:
-            raise _refused(question, "the server gives no parts of files (it ignores Range)")
+            raise refused(question.address, "the server gives no parts of files (it ignores Range)")
         question.restart()
         question.start = question.received = 0
         question.ranged = False
@@ -410,80 +364,3 @@ class Connection:
                 made = self._urllib3.ProxyManager(proxy, **options) if proxy else self._urllib3.PoolManager(**options)
                 self._pools[proxy] = made
             return self._pools[proxy]
-
-
-def _finish(response: Any) -> None:
-    """Give a connection back when its answer was read to the end, or close it: what is left would spoil the next."""
-    left = response.length_remaining
-    if left is not None and left <= _PIECE:
-        response.drain_conn()
-        response.release_conn()
-    else:
-        response.close()
-
-
-def plain(address: str) -> str:
-    """An address without its query, which may hold a secret, short enough for a sentence."""
-    return address.partition("?")[0][:200]
-
-
-def _asked_to_wait(text: str | None) -> float | None:
-    """Seconds that ``Retry-After`` asks for, as a number or a date; None where it does not."""
-    if not text:
-        return None
-    if text.strip().isdigit():
-        return float(text)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return None
-
-
-def _total(content_range: str | None) -> int | None:
-    """The size that an answer 416 tells (``bytes */1234``)."""
-    size = (content_range or "").rpartition("/")[2]
-    return int(size) if size.isdigit() else None
-
-
-def _said(response: Any) -> str:
-    """The first line that a server says about its refusal."""
-    try:
-        text = response.read(400).decode("utf-8", "replace")
-    except Exception:  # a refusal without a readable reason is still one
-        return ""
-    found = re.search(r'"(?:description|detail|message)"\s*:\s*"([^"]{1,160})', text)
-    return f", {found.group(1)}" if found else ""
-
-
-def _in_words(error: BaseException) -> str:
-    """What broke a connection, without the address that the library repeats."""
-    error = getattr(error, "reason", None) or error
-    name = type(error).__name__
-    known = {
-        "NameResolutionError": "its name is unknown",
-        "NewConnectionError": "nothing answers there",
-        "ConnectTimeoutError": "it does not answer in time",
-        "ReadTimeoutError": "it stopped answering",
-        "ProtocolError": "the connection was closed early",
-        "IncompleteRead": "the connection was closed early",
-    }
-    return known.get(name, reason(error))
-
-
-def _unreachable(question: _Question, trouble: _PassingError, asked: int) -> MissingError:
-    asked_for = trouble.wait_s
-    longer = f" and asks to wait {asked_for:.0f} s" if asked_for else ""
-    return MissingError(
-        f"{plain(question.address)} cannot be fetched ({trouble}{longer}; {asked} attempts)",
-        expected="a server that answers",
-        remedy="check the address and the network, and try again later",
-    )
-
-
-def _refused(question: _Question, why: str) -> MissingError:
-    return MissingError(
-        f"{plain(question.address)} cannot be fetched: {why}",
-        expected="the file or answer at this address",
-        remedy="check the address, and the token or key of the archive if it wants one; a file can be fetched by other "
-        "means and opened from disk",
-    )

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from swath import limits
 from swath.cubes.raster import RasterFile, chunks_of, probe_with_gdal
-from swath.cubes.remote.connection import Connection, Span, plain
+from swath.cubes.remote.answers import plain
+from swath.cubes.remote.connection import Connection, Span
 from swath.cubes.remote.index import Header, HeaderIndex
 from swath.cubes.remote.layout import Blocks, Layout, UnsupportedError, read_header
 from swath.cubes.remote.plan import Run, Window, blocks_of, runs_of

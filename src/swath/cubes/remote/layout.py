@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.cubes.remote.connection import EXTRA, Connection, plain
+from swath.cubes.remote.answers import plain
+from swath.cubes.remote.connection import EXTRA, Connection
 from swath.cubes.remote.index import Header
 from swath.errors import InputError, SwathError, require
 from swath.reading import reading

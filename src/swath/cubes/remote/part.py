@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
 from swath.cubes.raster import CHUNK_ELEMENTS, RasterFile, read_window
-from swath.cubes.remote.connection import plain
+from swath.cubes.remote.answers import plain
 from swath.cubes.remote.plan import Window
 from swath.errors import InputError
 from swath.grids.geobox import to_lonlat
@@ -60,14 +60,15 @@ def part_of(file: RasterFile, window: Window) -> RasterFile:
     return replace(file, geobox=file.geobox[top:bottom, left:right], stamp=stamp, reader=Part(file, window))
 
 
-def parts_in(files: Sequence[RasterFile], bbox: Bounds) -> list[RasterFile]:
+def parts_in(files: Sequence[RasterFile], bbox: Bounds, scene: Sequence[RasterFile] = ()) -> list[RasterFile]:
     """The part of each file of a scene that covers a box.
 
     Edges are moved outward to whole pixels of the coarsest file, so that grids of a scene that nest still do.
 
     Args:
-        files: of one scene.
+        files: whose parts are wanted.
         bbox: west, south, east, north [degrees], west below east.
+        scene: all files of the scene; those files when left out.
 
     Raises:
         InputError: the box lies outside a file, or it crosses the antimeridian.
@@ -79,7 +80,7 @@ def parts_in(files: Sequence[RasterFile], bbox: Bounds) -> list[RasterFile]:
             remedy="read the two sides of the antimeridian one after another; otherwise exchange the numbers",
         )
     coarsest: dict[str, float] = {}
-    for file in files:
+    for file in scene or files:
         key = str(file.geobox.crs)
         coarsest[key] = max(coarsest.get(key, 0.0), abs(file.geobox.affine.a))
     return [part_of(file, window_of(file, bbox, coarsest[str(file.geobox.crs)])) for file in files]

@@ -24,9 +24,9 @@ def open_files(
     options: Options,
     *,
     bbox: Bounds | None = None,
+    beside: Sequence[str] = (),
     connection: Connection | None = None,
     index: HeaderIndex | None = None,
-    source: str = "",
 ) -> xr.DataTree:
     """Files of one date as a scene, from servers or from disk; no pixel is read yet.
 
@@ -34,9 +34,9 @@ def open_files(
         places: addresses and paths.
         options: how they are to be read.
         bbox: west, south, east, north [degrees]: only the part of each file that covers it; None = all.
+        beside: other files of the scene: the parts of all of them nest, whichever are opened.
         connection: how servers are asked; an open one when left out.
         index: where headers are kept; the user's when left out.
-        source: name of the scene.
 
     Raises:
         InputError: as ``cubes.open``, or the box lies outside a file.
@@ -50,8 +50,10 @@ def open_files(
 
     found = connection.side_by_side(probe, list(places)) if connection else [probe(place) for place in places]
     if bbox is not None:
-        found = parts_in(found, bbox)
-    return scene.scene_of(found, options, source or f"{len(places)} files")
+        known = dict(zip(places, found, strict=True))
+        others = [known[place] if place in known else probe(place) for place in beside]
+        found = parts_in(found, bbox, [*found, *others])
+    return scene.scene_of(found, options, places[0] if len(places) == 1 else f"{len(places)} files")
 
 
 def open_item(
