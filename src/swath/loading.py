@@ -10,7 +10,7 @@ from swath.errors import ConfigError, nearest
 if TYPE_CHECKING:
     from swath.embed import FeatureHead
     from swath.learn import ModelTask, SegmentationTask
-    from swath.models import GalileoPatches, PrestoPixels, PrithviPatches
+    from swath.models import PublishedEncoder
     from swath.predict.export import OnnxPredictor
 
 PathLike = Path | str
@@ -22,10 +22,10 @@ def load(model: Path) -> SegmentationTask | ModelTask | FeatureHead | OnnxPredic
 @overload
 def load(
     model: str, path: PathLike | None = None
-) -> SegmentationTask | ModelTask | FeatureHead | OnnxPredictor | PrestoPixels | GalileoPatches | PrithviPatches: ...
+) -> SegmentationTask | ModelTask | FeatureHead | OnnxPredictor | PublishedEncoder: ...
 def load(
     model: PathLike, path: PathLike | None = None
-) -> SegmentationTask | ModelTask | FeatureHead | OnnxPredictor | PrestoPixels | GalileoPatches | PrithviPatches:
+) -> SegmentationTask | ModelTask | FeatureHead | OnnxPredictor | PublishedEncoder:
     """Load a trained model from its folder, an exported one (``.onnx``), or a published encoder by its name.
 
     The weights of an encoder are fetched where they are absent, and a table tells what was loaded.

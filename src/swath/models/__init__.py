@@ -16,6 +16,8 @@ from swath.models.presto import Presto
 from swath.models.presto_pixels import PrestoPixels
 from swath.models.prithvi import load_encoder
 from swath.models.prithvi_patches import PrithviOptions, PrithviPatches
+from swath.models.satmaepp import load_encoder as load_satmaepp
+from swath.models.satmaepp_patches import SatMaeOptions, SatMaePatches
 from swath.weights import Entry, LoadReport, entry, fill, find, read_tensors
 from swath.weights.download import Progress
 from swath.weights.fetch import Say
@@ -28,9 +30,15 @@ __all__ = [
     "PrestoPixels",
     "PrithviOptions",
     "PrithviPatches",
+    "PublishedEncoder",
+    "SatMaeOptions",
+    "SatMaePatches",
     "load",
     "require_version",
 ]
+
+PublishedEncoder = PrestoPixels | GalileoPatches | PrithviPatches | SatMaePatches
+"""What ``load`` gives."""
 
 
 def load(
@@ -41,7 +49,7 @@ def load(
     strict: bool = True,
     progress: Progress | None = None,
     say: Say | None = None,
-) -> PrestoPixels | GalileoPatches | PrithviPatches:
+) -> PublishedEncoder:
     """A published encoder with its weights, frozen.
 
     Args:
@@ -62,10 +70,13 @@ def load(
     if known.family == "presto":
         series = Presto()
         report = _filled(known, series, found.path, verified=found.verified, strict=strict)
-        made: PrestoPixels | GalileoPatches | PrithviPatches = PrestoPixels(known, series, report)
+        made: PublishedEncoder = PrestoPixels(known, series, report)
     elif known.family == "prithvi":
         tokens, report = load_encoder(known, found.path, verified=found.verified, strict=strict)
         made = PrithviPatches(known, tokens, report)
+    elif known.family == "satmaepp":
+        groups, report = load_satmaepp(known, found.path, verified=found.verified, strict=strict)
+        made = SatMaePatches(known, groups, report)
     else:
         patches = GalileoEncoder()
         report = _filled(known, patches, found.path, verified=found.verified, strict=strict)

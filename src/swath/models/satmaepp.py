@@ -11,14 +11,19 @@ to know, its encoder does not.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swath import sensors
 from swath.errors import InputError, nearest
 from swath.nn.band_groups import find_groups, positions
-from swath.nn.grouped import GroupedAutoencoder, GroupedDecoderSpec, GroupedSpec
+from swath.nn.grouped import GroupedAutoencoder, GroupedDecoderSpec, GroupedEncoder, GroupedSpec
 from swath.sensors import Band, BandSet
+from swath.weights import Entry, LoadReport, entry, fill, find, read_tensors
+from swath.weights.catalogue import family_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,6 +100,92 @@ def published(name: str) -> GroupedAutoencoder:
         InputError: there is no such size.
     """
     return GroupedAutoencoder(*published_specs(name))
+
+
+def load_autoencoder(
+    name: str,
+    path: Path | str | None = None,
+    *,
+    fetch: bool = True,
+    strict: bool = True,
+    say: Callable[[str], None] | None = None,
+) -> tuple[GroupedAutoencoder, LoadReport]:
+    """Encoder, decoder and head with published weights, ready to learn.
+
+    Args:
+        name: one of ``NAMES``.
+        path: the file or its folder; else it is looked for under $SWATH_DATA and in the cache, and fetched.
+        fetch: whether the file may be downloaded.
+        strict: every weight has to be in the file and used.
+        say: called with the report.
+
+    Raises:
+        InputError: no such name, weights of another family or size, or damaged ones.
+        MissingError: the weights are nowhere and cannot be fetched.
+    """
+    _check_name(name)
+    known = entry(name)
+    found = find(known, path, fetch=fetch, strict=strict, say=say)
+    network = published(name)
+    tensors = _read(known, found.path, network)
+    report = _filled(known, network, tensors, found.path, verified=found.verified, strict=strict)
+    if say:
+        say(str(report))
+    return network, report
+
+
+def load_encoder(known: Entry, path: Path, *, verified: bool, strict: bool) -> tuple[GroupedEncoder, LoadReport]:
+    """The encoder alone with the weights of a file that was found; those of decoder and head stay unused.
+
+    Raises:
+        InputError: weights of another family or size, or damaged ones.
+    """
+    import torch
+
+    with torch.device("meta"):
+        whole = published(known.name)
+    tensors = _read(known, path, whole)
+    given = {name.removeprefix("encoder."): value for name, value in tensors.items() if name.startswith("encoder.")}
+    network = GroupedEncoder(whole.encoder_spec)
+    own = set(whole.state_dict())
+    strange = {name: value for name, value in tensors.items() if name not in own}
+    report = _filled(known, network, given | strange, path, verified=verified, strict=strict)
+    rest = tuple(name for name in tensors if name in own and not name.startswith("encoder."))
+    return network, replace(report, unused=(*report.unused, *rest))
+
+
+def _read(known: Entry, path: Path, network: GroupedAutoencoder) -> dict[str, Tensor]:
+    """The tensors of a file by our names.
+
+    Raises:
+        InputError: they are those of another family, or their positions are others.
+    """
+    import torch
+
+    # The published files keep the options of their run beside the weights, in a class without any code of its own.
+    with torch.serialization.safe_globals([Namespace]):
+        tensors = read_tensors(path)
+    other = family_of(set(tensors))
+    if other is not None and other != known.name:
+        raise InputError(
+            f"'{path}' holds the weights of '{other}'",
+            expected=f"the weights of '{known.name}'",
+            remedy=f"load it as '{other}', or give the file of '{known.name}'",
+        )
+    return house_names(tensors, network)
+
+
+def _filled(
+    known: Entry,
+    network: GroupedAutoencoder | GroupedEncoder,
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    *,
+    verified: bool,
+    strict: bool,
+) -> LoadReport:
+    bands = [(band.name, f"{band.published} of the weights, group {band.group}") for band in known.bands]
+    return fill(network, tensors, name=known.name, source=str(path), verified=verified, bands=bands, strict=strict)
 
 
 def house_names(state: Mapping[str, Tensor], network: GroupedAutoencoder) -> dict[str, Tensor]:
