@@ -6,7 +6,7 @@ Nothing here imports a neighbour: data sets are taken by what they answer, files
 from __future__ import annotations
 
 from swath.neighbours.rslearn import RslearnWindow, open_window, read_windows, write_windows
-from swath.neighbours.terratorch import TerraTorchCheckpoint, read_checkpoint, write_terratorch
+from swath.neighbours.terratorch import TerraTorchCheckpoint, load_encoder, read_checkpoint, write_terratorch
 from swath.neighbours.torchgeo import TorchGeoBatches, from_torchgeo
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "TerraTorchCheckpoint",
     "TorchGeoBatches",
     "from_torchgeo",
+    "load_encoder",
     "open_window",
     "read_checkpoint",
     "read_windows",

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swath.chips import ChipSet, Statistics
-from swath.errors import ConfigError, InputError
+from swath.errors import ConfigError, InputError, nearest
 from swath.files import replacing, write_text
 from swath.types import IGNORE, Split
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from swath.nn.space_time import SpaceTimeEncoder
+    from swath.weights import LoadReport
 
 _PARTS = {"train": "train", "val": "validation", "test": "test"}
 
@@ -124,23 +130,7 @@ def read_checkpoint(path: Path | str) -> TerraTorchCheckpoint:
     Raises:
         InputError: the file is missing, no checkpoint of Lightning, or holds objects that could run code.
     """
-    import torch
-
-    path = Path(path)
-    expected = "a checkpoint of TerraTorch: a Lightning file with state_dict and hyper_parameters"
-    if not path.is_file():
-        raise InputError(f"There is no file '{path}'", expected=expected, remedy="check the path")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch's unpickler, its archive reader and numpy raise half a dozen kinds
-        raise InputError(
-            f"'{path}' cannot be read without running what it holds ({' '.join(str(error).split())[:160]})",
-            expected=expected,
-            remedy="save it again with plain options: trainer.save_checkpoint(..., weights_only=True)",
-        ) from error
-    state = content.get("state_dict") if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise InputError(f"'{path}' holds no state_dict", expected=expected, remedy="give the .ckpt file of a run")
+    content, state = _content(Path(path))
     options = content.get("hyper_parameters")
     options = dict(options) if isinstance(options, Mapping) else {}
     model_args = options.get("model_args")
@@ -155,3 +145,79 @@ def read_checkpoint(path: Path | str) -> TerraTorchCheckpoint:
         shapes={str(key): tuple(value.shape) for key, value in state.items()},
         epoch=content.get("epoch") if isinstance(content.get("epoch"), int) else None,
     )
+
+
+def load_encoder(path: Path | str, name: str | None = None) -> tuple[SpaceTimeEncoder, LoadReport]:
+    """The Prithvi encoder of a checkpoint, as it was fine-tuned; decoder and head stay behind.
+
+    Args:
+        path: the ``.ckpt`` file.
+        name: its published size, such as ``prithvi_eo_v2_300``; None: the backbone that the checkpoint names.
+
+    Returns:
+        The encoder for the bands of the checkpoint in their order, with feature maps from the blocks that decoders of
+        maps read; and what was loaded. Images go in normalised as in the run that made the checkpoint: its statistics
+        are not in the file.
+
+    Raises:
+        InputError: the file is no checkpoint, or its encoder is not of that size.
+        ConfigError: there is no such size, or the checkpoint does not name one.
+    """
+    from swath.models.prithvi_keys import house_tensors
+    from swath.models.sizes import PRITHVI, TAPS
+    from swath.nn.space_time import SpaceTimeEncoder
+    from swath.weights import fill
+
+    told = read_checkpoint(path)
+    size = _size(name or str(told.model_args.get("backbone") or ""), path)
+    _, state = _content(Path(path))
+    part = {key: value for key, value in state.items() if key.startswith(("model.encoder.", "encoder."))}
+    tensors = house_tensors(part, name=size, source=str(path))
+    encoder = {key.removeprefix("encoder."): value for key, value in tensors.items() if key.startswith("encoder.")}
+    published = PRITHVI[size]
+    spec = replace(
+        published,
+        bands=int(encoder["embed.weight"].shape[1]),
+        taps=TAPS[published.depth],
+        # Fine-tuning may go without encodings of time and place; their factors are then not in the file.
+        conditions=tuple(each for each in published.conditions if f"{each}.scale" in encoder),
+    )
+    network = SpaceTimeEncoder(spec)
+    bands = told.bands if len(told.bands) == spec.bands else tuple(f"band {number}" for number in range(spec.bands))
+    rows = [(band, "the same place in the checkpoint") for band in bands]
+    report = fill(network, encoder, name=size, source=str(path), verified=False, bands=rows)
+    return network.eval(), report
+
+
+def _size(name: str, path: Path | str) -> str:
+    """A published size by the name that TerraTorch gives the backbone."""
+    from swath.models.sizes import PRITHVI
+
+    if name in PRITHVI:
+        return name
+    raise ConfigError(
+        f"The backbone of '{path}' is called '{name}'" if name else f"'{path}' does not name its backbone",
+        expected=f"one of {', '.join(PRITHVI)}",
+        remedy=f"give name=; the nearest are: {nearest(name, PRITHVI)}",
+    )
+
+
+def _content(path: Path) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
+    """All that a checkpoint holds, and its tensors."""
+    import torch
+
+    expected = "a checkpoint of TerraTorch: a Lightning file with state_dict and hyper_parameters"
+    if not path.is_file():
+        raise InputError(f"There is no file '{path}'", expected=expected, remedy="check the path")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch's unpickler, its archive reader and numpy raise half a dozen kinds
+        raise InputError(
+            f"'{path}' cannot be read without running what it holds ({' '.join(str(error).split())[:160]})",
+            expected=expected,
+            remedy="save it again with plain options: trainer.save_checkpoint(..., weights_only=True)",
+        ) from error
+    state = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise InputError(f"'{path}' holds no state_dict", expected=expected, remedy="give the .ckpt file of a run")
+    return content, state
