@@ -11,8 +11,9 @@ from masked_fakes import BANDS, SmoothLoader, grouped, smooth_batch, space_time
 
 from swath import sensors
 from swath.errors import InputError
-from swath.learn import FitConfig, SegmentationTask, fit, save_checkpoint
+from swath.learn import FitConfig, SegmentationTask, fit, load_checkpoint, save_checkpoint
 from swath.learn.objectives import MaskedReconstruction, PretrainedNetwork, pretrained_encoder, pretrained_network
+from swath.learn.record import ARCHITECTURES
 from swath.nn.grouped import GroupedEncoder
 from swath.nn.space_time import SpaceTimeEncoder
 from swath.nn.time_place import TimePlace
@@ -109,6 +110,18 @@ def test_fine_tuning_learns(task: MaskedReconstruction, tmp_path: Path) -> None:
         values.append(float(found["loss_sum"].detach() / found["count"]))
     assert values[-1] < 0.5 * values[0]
     assert not network.encoder.state_dict()["class_token"].equal(before["class_token"])
+
+
+def test_a_tuned_network_comes_back_from_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = f"{PretrainedNetwork.__module__}:{PretrainedNetwork.__qualname__}"
+    monkeypatch.setitem(ARCHITECTURES, "pretrained_encoder", place)
+    for number, source in enumerate(EVERY):
+        made = pretrained_network(source, BANDS.select(["B08", "B03"]), 2, head="linear")
+        task = SegmentationTask(made.network, made.normalise, made.bands, ("dark", "bright")).eval()
+        save_checkpoint(tmp_path / str(number), task, config={}, provenance={})
+        again = load_checkpoint(tmp_path / str(number))
+        batch = smooth_batch([0, 1])
+        assert again.predict(batch).outputs["logits"].equal(task.predict(batch).outputs["logits"])
 
 
 def test_series_are_pooled() -> None:
