@@ -91,3 +91,39 @@ def check_cutting(*, size: int, stride: int | None, block: int, buffer: float, s
     for name, (value, bound) in {**least, "buffer": (buffer, 0), "seed": (seed, 0)}.items():
         if not bound <= value < math.inf:
             raise ConfigError(f"{name} = {value}", expected=f"a number of at least {bound}", remedy=f"change {name}")
+
+
+def check_asked(
+    labels: object,
+    values: object,
+    of_labels: Mapping[str, object],
+    of_values: Mapping[str, object],
+    task: str | None,
+) -> None:
+    """Either labels or values, with their own options only, and a task that they can answer.
+
+    Args:
+        labels: labels, or None.
+        values: quantities, or None.
+        of_labels: options that only labels have; None where they were not given.
+        of_values: options that only values have.
+        task: what was asked for, or None.
+
+    Raises:
+        ConfigError: both or neither, an option of the other, or a task that they cannot answer.
+    """
+    if (labels is None) == (values is None):
+        raise ConfigError(
+            f"{'Neither' if labels is None else 'Both'} labels and values were given",
+            expected="labels (a class per pixel) or values (quantities per pixel)",
+            remedy="pass --labels FILE or --values FILE",
+        )
+    given, others = ("labels", of_values) if values is None else ("values", of_labels)
+    stray = [name for name, option in others.items() if option is not None]
+    known = ("segmentation", "change") if values is None else ("pixel_regression",)
+    if stray or (task is not None and task not in known):
+        raise ConfigError(
+            f"{given} were given with {f'the option {stray[0]!r}' if stray else f'the task {task!r}'}",
+            expected=f"options of {given}, and the task {' or '.join(known)}",
+            remedy="leave it out; one answer per chip comes from 'swath chips label' afterwards",
+        )

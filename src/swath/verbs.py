@@ -6,24 +6,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from swath.cutting import check_cutting, labels_on
+from swath.cutting import check_asked, check_cutting, labels_on
 from swath.embedding import check_features
 from swath.embedding import embed as embed
 from swath.embedding import fit_features as fit_features
-from swath.errors import ConfigError, InputError
+from swath.errors import ConfigError
 from swath.loading import load as load
-from swath.loading import model_folder
+from swath.scoring import scoring
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from swath.chips import ChipLoader, ChipSet, DropRules, JoinedSet
+    from swath.chips import ChipSet, DropRules, JoinedSet
     from swath.cubes import Legend
     from swath.judge import Score
     from swath.learn import ModelTask, SegmentationTask
     from swath.predict import PredictionReport
     from swath.predict.layers import Layer
-    from swath.types import DataKind, Predictor, Report, ResultRow
+    from swath.types import DataKind, Predictor, Report, ResultRow, Task
 
 PathLike = Path | str
 
@@ -59,11 +59,15 @@ def open(
 
 def chips(
     scene: xr.DataTree | xr.Dataset | PathLike,
-    labels: PathLike | xr.DataArray,
+    labels: PathLike | xr.DataArray | None,
     out: PathLike,
     *,
     column: str | None = None,
     legend: PathLike | Mapping[int, str] | None = None,
+    values: xr.DataTree | xr.Dataset | PathLike | None = None,
+    quantities: Sequence[str] | None = None,
+    units: Sequence[str] | None = None,
+    task: Task | None = None,
     size: int = 64,
     stride: int | None = None,
     block: int = 2,
@@ -71,14 +75,18 @@ def chips(
     seed: int = 0,
     drop: DropRules | None = None,
 ) -> ChipSet:
-    """Cut a scene and its labels into chips, split them by spatial block, and measure the train split.
+    """Cut a scene and its labels or quantities into chips, split them by block, and measure the train split.
 
     Args:
         scene: an opened scene, an aligned cube, or a path.
-        labels: polygons, a label raster, or labels on a grid.
+        labels: polygons, a label raster, or labels on a grid; None with ``values``.
         out: folder for the chips.
         column: column of the polygons that holds the class.
         legend: value to name for a label raster (a mapping or a YAML file); the one in the file when left out.
+        values: raster of quantities per pixel, one per band, NaN or no-data where unknown.
+        quantities: their names; default: those of the bands.
+        units: their units; default: those of the bands.
+        task: ``change`` where labels say what changed between the dates; default: what labels or values stand for.
         size: chip size in pixels.
         stride: step between chips; the chip size by default.
         block: blocks of this many chips stay together in one split.
@@ -90,18 +98,24 @@ def chips(
 
     Raises:
         InputError: scene and labels do not overlap, a label is outside the legend, or nothing is left to cut.
-        ConfigError: a number is out of range, or a legend or column was given that the labels do not use.
+        ConfigError: a number is out of range, or an option was given that labels, values or task do not use.
     """
     from swath import chips as room
     from swath import cubes
     from swath.chips.folder import appearing
 
     check_cutting(size=size, stride=stride, block=block, buffer=buffer, seed=seed)
+    check_asked(labels, values, {"column": column, "legend": legend}, {"quantities": quantities, "units": units}, task)
     cube = physical_cube(scene)
-    raster, classes = labels_on(cube, labels, column, legend)
     cubes.check_physical(cube)
     with appearing(Path(out)) as folder:
-        chipset = room.cut(cube, raster, folder, size=size, stride=stride, legend=classes, drop=drop)
+        if labels is not None:
+            raster, classes = labels_on(cube, labels, column, legend)
+            kind: Task = task or "segmentation"
+            chipset = room.cut(cube, raster, folder, size=size, stride=stride, legend=classes, drop=drop, task=kind)
+        elif values is not None:
+            asked = room.Quantities.of(physical_cube(values), cubes.geobox_of(cube), names=quantities, units=units)
+            chipset = room.cut_quantities(cube, asked, folder, size=size, stride=stride, drop=drop)
         split = room.split_by_block(chipset, block_chips=block, buffer_chips=buffer, seed=seed)
         split.save(folder / "split.parquet")
         room.statistics(chipset, split).save(folder / "statistics.json")
@@ -125,8 +139,7 @@ def fit(
 ) -> SegmentationTask | ModelTask:
     """Train a model on a chip set or joined ones; calling it again on an unfinished run resumes it.
 
-    What is learned (classes per pixel or chip, several labels, change, quantities) is a fact of the chips. Everything
-    that can be wrong about the options is told before a pixel is read; ``check`` tells more without training.
+    What is learned (classes, labels, change, quantities) is a fact of the chips; ``check`` tells all without training.
 
     Args:
         chips: a chip set, joined ones, or the folder of either.
@@ -253,7 +266,7 @@ def score(
     """
     from swath import judge
 
-    predictor, loader, facts = _scoring(model, chips, split, data_kind)
+    predictor, loader, facts = scoring(model, chips, split, data_kind)
     quantities = dict(zip(loader.chipset.quantities, loader.chipset.units, strict=True))
     return judge.score(predictor, loader, facts=facts, target=loader.chipset.target, quantities=quantities)
 
@@ -291,34 +304,9 @@ def score_corrupted(
     room.chosen(corruptions)
     for severity in severities:
         room.strength(room.NAMES[0], severity)
-    predictor, loader, facts = _scoring(model, chips, split, data_kind)
+    predictor, loader, facts = scoring(model, chips, split, data_kind)
     options = room.Sweep(facts=facts, path=None if out is None else Path(out))
     return room.sweep(predictor, loader, corruptions, severities, seed, options)
-
-
-def _scoring(
-    model: Predictor | PathLike, chips: ChipSet | JoinedSet | PathLike, split: str, data_kind: DataKind | None
-) -> tuple[Predictor, ChipLoader, ResultRow]:
-    """The predictor, the chips of the split in their order, and what every row says about both."""
-    from swath import chips as room
-    from swath import judge, learn, types
-
-    predictor = load(model) if isinstance(model, Path | str) else model
-    chipset = room.open_samples(Path(chips)) if isinstance(chips, Path | str) else chips
-    table = types.Split.load(chipset.folder / "split.parquet")
-    ids = table.ids(split)
-    if not ids:
-        raise InputError(
-            f"The split '{split}' of {chipset.folder} is empty",
-            expected=f"one of {', '.join(table.counts())}",
-            remedy="choose another split, or cut more chips",
-        )
-    loader = room.ChipLoader(chipset, ids, batch_size=32, seed=0, shuffle=False)
-    config = learn.read_record(model_folder(Path(model)))["config"] if isinstance(model, Path | str) else None
-    judge.check_fits(predictor, chipset)
-    kind = judge.kind_of(chipset, data_kind)
-    facts = judge.facts_of(chipset, table, predictor, part=split, data_kind=kind, config=config)
-    return predictor, loader, facts
 
 
 def serve(folder: PathLike, *, host: str = "127.0.0.1", port: int = 8000, hosts: Sequence[str] = ()) -> None:

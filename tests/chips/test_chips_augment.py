@@ -10,6 +10,8 @@ import pytest
 import torch
 from affine import Affine
 from chip_scenes import LEGEND, label_map, scene, utm_box
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
 from swath import chips, grids
@@ -207,9 +209,6 @@ def test_real_chips_stay_within_the_contract(tmp_path: Path) -> None:
 
 def test_what_cannot_be_moved_together_is_refused() -> None:
     before = batch_of(2)
-    other = batch_of(2, (3, 3)).inputs["image"]
-    with pytest.raises(ContractError, match=r"\(3, 3\), \(5, 5\)"):
-        Augment()(replace(before, inputs={**before.inputs, "other": other}), seed=0, epoch=0)
     with pytest.raises(ContractError, match="target 'label'"):
         Augment()(replace(before, targets={"label": torch.zeros((2, 3, 3))}, target_valid={}), seed=0, epoch=0)
     with pytest.raises(ContractError, match="grid of type LatLon"):
@@ -220,3 +219,105 @@ def test_what_cannot_be_moved_together_is_refused() -> None:
 def test_numbers_out_of_range_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
         Augment(**options)  # type: ignore[arg-type]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 5), st.booleans(), st.booleans(), st.sampled_from([0.0, 0.3]), st.sampled_from([0.0, 0.4]))
+def test_dates_modalities_and_targets_move_together(
+    epoch: int, flips: bool, rotations: bool, brightness: float, noise: float
+) -> None:
+    fine, coarse = joint_batch(3, fine=4, coarse=2, dates=3)
+    batch = replace(fine, inputs={"optical": fine.inputs["image"], "radar": coarse.inputs["image"]})
+    augment = Augment(flips, rotations, brightness, noise)
+    after = augment(batch, seed=1, epoch=epoch)
+    after.check({"label": "segmentation", "value": "pixel_regression"})
+    optical, radar = after.inputs["optical"], after.inputs["radar"]
+    # Every place is told by the second band, in every date and in both targets.
+    places = optical.values[:, :, 1]
+    assert torch.equal(places, places[:, :1].expand_as(places))
+    assert torch.equal(places[:, 0].long(), after.targets["label"])
+    assert torch.equal(places[:, 0], after.targets["value"][:, 1])
+    # Every coarse pixel still lies over the four fine ones that it covers.
+    over = torch.nn.functional.interpolate(radar.values[:, 0, 1:2], scale_factor=2)[:, 0]
+    row, column = places[:, 0] // 4, places[:, 0] % 4
+    assert torch.equal(over, row.div(2, rounding_mode="floor") * 2 + column.div(2, rounding_mode="floor"))
+    for sample in range(3):
+        assert optical.grid[sample].boundingbox == radar.grid[sample].boundingbox
+        assert (optical.grid[sample].affine.a < 0) == (radar.grid[sample].affine.a < 0)
+    # What lies under the mask changes nothing elsewhere, and a chip alone is what it is among others.
+    spoiled = replace(batch, inputs={name: spoil(modality) for name, modality in batch.inputs.items()})
+    for other, kept in ((augment(spoiled, seed=1, epoch=epoch), range(3)), (alone(augment, batch, epoch), [1])):
+        for name in batch.inputs:
+            mine, theirs = after.inputs[name], other.inputs[name]
+            place = list(range(len(theirs.values)))
+            for here, there in zip(kept, place, strict=True):
+                valid = mine.valid[here]
+                assert torch.equal(valid, theirs.valid[there])
+                assert torch.equal(mine.values[here][valid], theirs.values[there][valid])
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(1, 4), st.integers(0, 3))
+def test_dates_that_others_have_change_nothing(padding: int, epoch: int) -> None:
+    batch = joint_batch(2, fine=4, coarse=2, dates=2)[0]
+    image = batch.inputs["image"]
+    longer = replace(
+        image,
+        values=torch.nn.functional.pad(image.values, (0, 0) * 3 + (0, padding)),
+        valid=torch.nn.functional.pad(image.valid, (0, 0) * 3 + (0, padding)),
+        time=torch.nn.functional.pad(image.time, (0, padding)),
+    )
+    both = {"optical": image, "radar": image}
+    augment = Augment(brightness=0.3, noise=0.4)
+    short = augment(replace(batch, inputs=both), seed=0, epoch=epoch)
+    long = augment(replace(batch, inputs={**both, "optical": longer}), seed=0, epoch=epoch)
+    assert torch.equal(long.inputs["optical"].values[:, :2], short.inputs["optical"].values)
+    assert torch.equal(long.inputs["radar"].values, short.inputs["radar"].values)
+    assert not long.inputs["optical"].values[:, 2:].any()
+
+
+def test_brightness_is_one_number_for_all_dates_and_another_per_modality() -> None:
+    batch = joint_batch(4, fine=4, coarse=2, dates=3)[0]
+    image = batch.inputs["image"]
+    after = Augment(False, False, brightness=0.3)(replace(batch, inputs={"a": image, "b": image}), seed=0, epoch=0)
+    ratios = {name: (modality.values / image.values)[:, :, 0] for name, modality in after.inputs.items()}
+    for ratio in ratios.values():
+        for sample in range(4):
+            used = ratio[sample][image.valid[sample, :, 0]]
+            assert float(used.max() - used.min()) < 1e-5
+    assert not torch.allclose(ratios["a"], ratios["b"])
+
+
+def joint_batch(count: int, *, fine: int, coarse: int, dates: int) -> tuple[Batch, Batch]:
+    """Samples of the same ground at two resolutions; the second band of both holds the number of each pixel."""
+    made = []
+    for size in (fine, coarse):
+        draw = np.random.default_rng(size)
+        values = torch.from_numpy(draw.random((count, dates, 2, size, size)).astype(np.float32))
+        values[:, :, 1] = torch.arange(size * size, dtype=torch.float32).reshape(size, size)
+        valid = torch.from_numpy(draw.random(values.shape) < 0.7)
+        bands = BandSet((Band("a", kind="reflectance"), Band("place", kind="coordinate")))
+        box = GeoBox((size, size), Affine(40 / size, 0, 5e5, 0, -40 / size, 5e6), "EPSG:32633")
+        time = torch.arange(dates).expand(count, dates).clone()
+        place = values[:, 0, 1]
+        targets = {"label": place.long(), "value": torch.stack([place * 2, place], dim=1)}
+        known = {name: torch.ones_like(target, dtype=torch.bool) for name, target in targets.items()}
+        ids = tuple(f"chip{number}" for number in range(count))
+        made.append(Batch({"image": Modality(values, valid, bands, time, (box,) * count)}, targets, known, ids))
+    return made[0], made[1]
+
+
+def spoil(modality: Modality) -> Modality:
+    """Other numbers under the mask."""
+    return replace(modality, values=torch.where(modality.valid, modality.values, 7e5))
+
+
+def alone(augment: Augment, batch: Batch, epoch: int) -> Batch:
+    """The second sample on its own."""
+
+    def one(modality: Modality) -> Modality:
+        parts = {name: getattr(modality, name)[1:2] for name in ("values", "valid", "time")}
+        return replace(modality, **parts, grid=modality.grid[1:2])
+
+    single = Batch({name: one(m) for name, m in batch.inputs.items()}, {}, {}, batch.ids[1:2])
+    return augment(single, seed=1, epoch=epoch)

@@ -56,7 +56,7 @@ def test_one_or_two_bands_become_grey(tmp_path: Path, bands: tuple[Band, ...]) -
 
 def test_the_chips_drawn_are_always_the_same_and_can_be_named(tmp_path: Path) -> None:
     made = chip_set(tmp_path / "a")
-    with patch.object(made, "load", wraps=made.load) as load:
+    with patch.object(made, "batch", wraps=made.batch) as load:
         contact_sheet(made, tmp_path / "a.png", count=3)
         contact_sheet(made, tmp_path / "b.png", count=3)
         contact_sheet(made, tmp_path / "c.png", ids=[made.ids[7]])

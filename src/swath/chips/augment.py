@@ -29,16 +29,18 @@ class Augment:
 
     Each chip has its own random stream ``(seed, "augment", epoch, id)``, so that what happens to it depends neither on
     the batch it falls into nor on the number of workers. Geometry is one of the eight symmetries of the square (four
-    for chips that are not square, which cannot be turned by a quarter), applied to image, validity, labels and grid
-    alike: every number stays at its place on Earth. Values of coordinate bands therefore move with their pixels, which
-    is right; a band that is a component along x or y (wind, slope) would need another sign, and must not be flipped.
+    where a modality is not square, which cannot be turned by a quarter), the same for all dates, modalities (whatever
+    their resolution), masks, labels, quantities and grids: every number stays at its place on Earth. Values of
+    coordinate bands therefore move with their pixels, which is right; a band that is a component along x or y (wind,
+    slope) would need another sign, and must not be flipped.
     Invalid pixels keep their fill.
 
     Args:
         flips: mirror along x and y.
         rotations: turn by quarter turns.
-        brightness: values are multiplied by a number from 1 - b to 1 + b, one per chip, in bands of reflectance,
-            radiance, colour and plain variables; 0 to below 1.
+        brightness: values are multiplied by a number from 1 - b to 1 + b, one per chip and modality and never one per
+            date, so that what differs between dates stays a change, in bands of reflectance, radiance, colour and plain
+            variables; 0 to below 1.
         noise: Gaussian noise, in shares of the band's standard deviation over the valid pixels of the chip and date, in
             the same bands and those of backscatter and brightness temperature.
 
@@ -61,24 +63,27 @@ class Augment:
         """A changed batch of the same shapes.
 
         Args:
-            batch: modalities of one shape in pixels, and targets with the axes (sample, ..., y, x).
+            batch: modalities of any shapes in pixels that show the same ground, and targets with the axes
+                (sample, ..., y, x) on the pixels of one of them, or without pixels.
             seed: seed of the random streams.
             epoch: number of the epoch.
 
         Raises:
-            ContractError: a modality or target has other pixels than the rest, or a grid that is no GeoBox.
+            ContractError: a target has other pixels than every modality, or a grid is no GeoBox.
         """
         streams = [rng.generator(seed, "augment", epoch, name) for name in batch.ids]
-        shape = _shape(batch)
-        symmetries = self._draw(streams, square=shape[0] == shape[1])
-        inputs = {
-            name: self._shake(_moved(modality, symmetries), streams) for name, modality in sorted(batch.inputs.items())
-        }
+        shapes = _shapes(batch)
+        symmetries = self._draw(streams, square=all(rows == columns for rows, columns in shapes))
+        inputs = {}
+        for name, modality in sorted(batch.inputs.items()):
+            # A stream per modality: else the dates of one would decide what another meets.
+            own = [rng.generator(seed, "augment", epoch, sample, name) for sample in batch.ids]
+            inputs[name] = self._shake(_moved(modality, symmetries), streams if len(batch.inputs) == 1 else own)
         return replace(
             batch,
             inputs=inputs,
-            targets=_move_all(batch.targets, symmetries, shape),
-            target_valid=_move_all(batch.target_valid, symmetries, shape),
+            targets=_move_all(batch.targets, symmetries, shapes),
+            target_valid=_move_all(batch.target_valid, symmetries, shapes),
         )
 
     def _draw(self, streams: list[np.random.Generator], *, square: bool) -> NDArray[np.int64]:
@@ -121,17 +126,15 @@ def _spread(values: Tensor, valid: Tensor) -> Tensor:
     return (torch.where(valid, values - mean, 0.0).square().sum(dim=(-2, -1), keepdim=True) / count).sqrt()
 
 
-def _shape(batch: Batch) -> tuple[int, int]:
-    """Rows and columns that all modalities share."""
-    shapes = {tuple(modality.values.shape[-2:]) for modality in batch.inputs.values()}
-    if len(shapes) != 1 or any(modality.has_faces for modality in batch.inputs.values()):
+def _shapes(batch: Batch) -> set[tuple[int, int]]:
+    """Rows and columns of the modalities."""
+    if any(modality.has_faces for modality in batch.inputs.values()):
         raise ContractError(
-            f"The inputs have the shapes {sorted(shapes)}",
-            expected="one shape (y, x) for all modalities, without faces",
-            remedy="bring the modalities to one grid before augmenting, or augment none",
+            "An input has faces",
+            expected="rows and columns, which can be mirrored and turned",
+            remedy="augment chips of map products only",
         )
-    rows, columns = shapes.pop()
-    return int(rows), int(columns)
+    return {(int(m.values.shape[-2]), int(m.values.shape[-1])) for m in batch.inputs.values()}
 
 
 def _moved(modality: Modality, symmetries: NDArray[np.int64]) -> Modality:
@@ -147,17 +150,19 @@ def _flat(tensor: Tensor) -> bool:
     return tensor.shape[-2:] == (1, 1)
 
 
-def _move_all(tensors: Mapping[str, Any], symmetries: NDArray[np.int64], shape: tuple[int, int]) -> dict[str, Any]:
+def _move_all(
+    tensors: Mapping[str, Any], symmetries: NDArray[np.int64], shapes: set[tuple[int, int]]
+) -> dict[str, Any]:
     """Move targets that are maps; those without pixels stay."""
     import torch
 
     moved = {}
     for name, tensor in tensors.items():
         mapped = isinstance(tensor, torch.Tensor) and tensor.ndim >= 3 and not _flat(tensor)
-        if mapped and tuple(tensor.shape[-2:]) != shape:
+        if mapped and tuple(tensor.shape[-2:]) not in shapes:
             raise ContractError(
-                f"The target '{name}' has the shape {tuple(tensor.shape)} and the inputs {shape} pixels",
-                expected="the same pixels as the inputs",
+                f"The target '{name}' has the shape {tuple(tensor.shape)} and the inputs {sorted(shapes)} pixels",
+                expected="the same pixels as an input",
                 remedy="bring the target to the grid of the inputs before augmenting, or augment none",
             )
         moved[name] = move(tensor, symmetries) if mapped else tensor

@@ -138,7 +138,7 @@ class Job:
         table["label"] = "labels/" + table["id"] + ".tif"
         table[KIND] = description.attrs.get(KIND, "")
         first = [times[0] for times in table[TIMES]]
-        table["time"] = pd.to_datetime(np.array(first, "datetime64[s]"), utc=True)
+        table["time"] = pd.to_datetime(np.array(first, "datetime64[s]"), utc=True).as_unit("us")
         shapes = footprints(description.geobox, table[["row", "column"]].to_numpy(np.int64), description.size)
         columns = [*COLUMNS, KIND, *class_columns(description.legend)]
         columns += [TIMES] if tally.dates else []

@@ -1,4 +1,4 @@
-"""Contact sheets: what chips and their labels look like."""
+"""Contact sheets: what chips, in all modalities, and their targets look like."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath import rng
+from swath.chips.joined import JoinedSet
 from swath.chips.store import ChipSet
+from swath.chips.targets import QUANTITIES
 from swath.errors import ConfigError, InputError
 from swath.files import write_whole
 from swath.sensors import BandSet
-from swath.types import IGNORE
+from swath.types import IGNORE, Batch, Modality
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,8 +28,13 @@ _OVERLAY = 0.65
 _COLOURS = ("red", "green", "blue")
 
 
-def contact_sheet(chipset: ChipSet, path: Path | str, *, count: int = 24, ids: Sequence[str] | None = None) -> Path:
-    """Draw chips as a PNG: each image beside the same image with its label, invalid pixels hatched, and the legend.
+def contact_sheet(
+    chipset: ChipSet | JoinedSet, path: Path | str, *, count: int = 24, ids: Sequence[str] | None = None
+) -> Path:
+    """Draw chips as a PNG: every modality, then what is asked, invalid pixels hatched, and the legend.
+
+    What is asked is the first modality with its labels on top, or the first quantity in colour; one answer per chip
+    stands in its title.
 
     Colours are red, green and blue where the bands have them, else the first three bands, or one in grey; stretched
     between the 2nd and 98th percentile of all chips drawn. The first date is shown.
@@ -52,28 +59,70 @@ def contact_sheet(chipset: ChipSet, path: Path | str, *, count: int = 24, ids: S
         raise ConfigError(f"count = {count}", expected="at least 1 chip", remedy="change it")
     path = Path(path)
     chosen = _choose(chipset, count) if ids is None else list(ids)
-    values, valid, labels = chipset.load(chosen)
-    usable: NDArray[np.bool_] = np.asarray(valid[:, 0].any(axis=1))
-    pictures = _stretch(values[:, 0], valid[:, 0], _channels(chipset.bands))
-    overlays = _overlay(pictures, labels, chipset)
-    rows = -(-len(chosen) // PAIRS_PER_ROW)
-    columns = 2 * min(PAIRS_PER_ROW, len(chosen))
+    batch = chipset.batch(chosen)
+    panels = [_panel(modality) for modality in batch.inputs.values()]
+    labelled = chipset.task in ("segmentation", "change")
+    if labelled:
+        panels.append((_overlay(panels[0][0], batch.targets["label"].numpy(), chipset), panels[0][1]))
+    elif chipset.task == "pixel_regression":
+        panels.append(_quantity(batch))
+    per_row = max(1, 2 * PAIRS_PER_ROW // len(panels))
+    rows, columns = -(-len(chosen) // per_row), len(panels) * min(per_row, len(chosen))
     figure = Figure(figsize=(_CELL * max(columns, 4), (_CELL + 0.2) * rows + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     cells = figure.subplots(rows, columns, squeeze=False)
     for cell in cells.flat:
         cell.set_axis_off()
-    for position, name in enumerate(chosen):
-        left, right = cells[position // PAIRS_PER_ROW, 2 * (position % PAIRS_PER_ROW) :][:2]
-        _draw(left, pictures[position], usable[position])
-        _draw(right, overlays[position], usable[position])
-        group = chipset.group(name)
-        left.set_title(f"{name}{' ' + group if group else ''}", fontsize=6, loc="left", pad=2)
-    _add_legend(figure, chipset, hatched=not usable.all())
+    titles = _titles(chipset, batch)
+    for position in range(len(chosen)):
+        own = cells[position // per_row, len(panels) * (position % per_row) :][: len(panels)]
+        for cell, (pictures, usable) in zip(own, panels, strict=True):
+            _draw(cell, pictures[position], usable[position])
+        own[0].set_title(titles[position], fontsize=6, loc="left", pad=2)
+    hatched = not all(usable.all() for _, usable in panels)
+    _add_legend(figure, chipset if labelled else None, hatched=hatched)
     return write_whole(path, lambda part: figure.savefig(part, format="png", dpi=120))
 
 
-def _choose(chipset: ChipSet, count: int) -> list[str]:
+def _panel(modality: Modality) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Pictures ``(N, y, x, 3)`` of the first date of a modality, and where any band is valid ``(N, y, x)``."""
+    values, valid = modality.values[:, 0].numpy(), modality.valid.expand_as(modality.values)[:, 0].numpy()
+    usable: NDArray[np.bool_] = np.asarray(valid.any(axis=1))
+    return _stretch(values, valid, _channels(modality.bands)), usable
+
+
+def _quantity(batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The first quantity of every chip in colour, and where it is known."""
+    from matplotlib import colormaps
+
+    values, known = batch.targets["value"][:, 0].numpy(), batch.target_valid["value"][:, 0].numpy()
+    low, high = np.percentile(values[known], (2, 98)) if known.any() else (0.0, 1.0)
+    scaled = ((values - low) / max(high - low, 1e-12)).clip(0, 1)
+    coloured = colormaps["viridis"](scaled)[..., :3].astype(np.float32)
+    pictures: NDArray[np.float32] = np.where(known[..., None], coloured, np.float32(0.85))
+    return pictures, known
+
+
+def _titles(chipset: ChipSet | JoinedSet, batch: Batch) -> list[str]:
+    """Id and group, and the answer where there is one per chip."""
+    names = [
+        f"{name}{' ' + group if group else ''}" for name, group in zip(batch.ids, batch.meta["group"], strict=True)
+    ]
+    target, known = batch.targets[chipset.target].numpy(), batch.target_valid[chipset.target].numpy()
+    if chipset.task == "classification":
+        said = [chipset.classes[label] if there else "?" for label, there in zip(target, known, strict=True)]
+    elif chipset.task == "multilabel":
+        said = [
+            ", ".join(np.array(chipset.classes)[(row == 1) & there]) for row, there in zip(target, known, strict=True)
+        ]
+    elif chipset.task in QUANTITIES and target.ndim == 2:
+        said = [f"{row[0]:.3g}" if there[0] else "?" for row, there in zip(target, known, strict=True)]
+    else:
+        return names
+    return [f"{name}: {answer}" for name, answer in zip(names, said, strict=True)]
+
+
+def _choose(chipset: ChipSet | JoinedSet, count: int) -> list[str]:
     """Chips at random, but the same ones every time, in order of their id."""
     ids = chipset.ids
     if not ids:
@@ -103,7 +152,9 @@ def _stretch(values: NDArray[Any], valid: NDArray[np.bool_], channels: list[int]
     return pictures
 
 
-def _overlay(pictures: NDArray[np.float32], labels: NDArray[np.int64], chipset: ChipSet) -> NDArray[np.float32]:
+def _overlay(
+    pictures: NDArray[np.float32], labels: NDArray[np.int64], chipset: ChipSet | JoinedSet
+) -> NDArray[np.float32]:
     """Pictures with the colours of their labels on top, unlabelled pixels unchanged."""
     colours = np.array([entry.rgb for entry in chipset.legend], np.float32) / 255
     painted = (1 - _OVERLAY) * pictures + _OVERLAY * colours[labels.clip(min=0)]
@@ -124,10 +175,15 @@ def _draw(cell: Axes, picture: NDArray[np.float32], usable: NDArray[np.bool_]) -
         cell.set_ylim(usable.shape[0] - 0.5, -0.5)
 
 
-def _add_legend(figure: Figure, chipset: ChipSet, *, hatched: bool) -> None:
+def _add_legend(figure: Figure, chipset: ChipSet | JoinedSet | None, *, hatched: bool) -> None:
+    """Names of the colours of labels, where there are some, and of the hatching."""
     from matplotlib.patches import Patch
 
-    patches = [Patch(facecolor=entry.colour, edgecolor="#444444", label=entry.name) for entry in chipset.legend]
+    entries = () if chipset is None else chipset.legend
+    patches = [Patch(facecolor=entry.colour, edgecolor="#444444", label=entry.name) for entry in entries]
     if hatched:
         patches.append(Patch(facecolor="#d9d9d9", edgecolor="#444444", hatch="////", label="invalid"))
-    figure.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 8), fontsize=7, frameon=False)
+    if patches:
+        figure.legend(
+            handles=patches, loc="outside lower center", ncols=min(len(patches), 8), fontsize=7, frameon=False
+        )
