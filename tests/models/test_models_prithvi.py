@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -206,3 +207,16 @@ def test_a_stack_of_dates_and_bands_is_cut_in_the_order_that_is_said() -> None:
         split_frames(by_date, 3, "auto")  # type: ignore[arg-type]
     with pytest.raises(ContractError, match="for 4 dates"):
         split_frames(by_date, 4, "frame_major")
+
+
+def test_taps_and_border_are_chosen_and_what_the_weights_fix_is_not(tmp_path: Path) -> None:
+    path, size = write(tmp_path, published(network())), narrow_sizes()[PLAIN]
+    found, _ = load_autoencoder(PLAIN, path, spec=replace(size, taps=(0, 1), border="pad"))
+    maps = found.encoder(torch.randn(1, 3, 6, 40, 32)).maps
+    assert len(maps) == 2 and maps[0].shape == (1, 3, 32, 3, 2)
+    with pytest.raises(ConfigError, match=r"'heads' is 4.*2, with which the weights"):
+        load_autoencoder(PLAIN, path, spec=replace(size, heads=4))
+    with pytest.raises(ConfigError, match="'epsilon'"):
+        load_autoencoder(PLAIN, path, spec=replace(size, epsilon=1e-6))
+    with pytest.raises(InputError, match="'presto' is of the family 'presto'"):
+        load_autoencoder("presto", path)

@@ -141,7 +141,7 @@ def _encoder(model: str, weights: Path | None, patch: int | None) -> Encoder:
         return encoder
     if not isinstance(encoder, models.GalileoPatches):
         raise ConfigError(
-            f"--patch was given for '{model}', which embeds single pixels",
+            f"--patch was given for '{model}', whose cells are {encoder.output_stride} pixels a side",
             expected="--patch for galileo models only",
             remedy="leave it out",
         )

@@ -51,7 +51,7 @@ def show_one(name: Name, json: Json = False) -> None:
         "address": entry.weights.address or "none: get the file yourself and name it with path=",
         "here": _facts(entry)["here"],
         "trained on": entry.level,
-        "dates": f"1 to {entry.most_steps}, monthly",
+        "dates": f"1 to {entry.most_steps}",
         "statistics": entry.statistics.source,
     }
     show.table(name, ("fact", ""), [*facts.items(), *[("note", note) for note in entry.notes]])
@@ -63,7 +63,7 @@ def show_one(name: Name, json: Json = False) -> None:
         scaling = f"(x * {factor:g} + {add:g}) / {divide:g}"
         rows.append((band.name, band.published, band.group, wavelength, known.unit, band.sensor, scaling))
     columns = ("band", "published", "group", "wavelength", "unit", "sensor file", "normalised")
-    show.table("inputs; those that a scene lacks are masked", columns, rows)
+    show.table("inputs; what happens to those that a scene lacks stands in docs/weights.md", columns, rows)
 
 
 @app.command("get")

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from swath.errors import InputError
+from swath.errors import ConfigError, InputError
 from swath.models.prithvi_bands import New, kernel_for
 from swath.models.prithvi_keys import DECODER, ENCODER, depth_of, house_tensors
 from swath.models.sizes import PRITHVI
@@ -24,6 +24,10 @@ from swath.weights import Entry, LoadReport, entry, fill, find, read_tensors
 
 KERNEL = "embed.weight"
 SCALES = ("time.scale", "place.scale")
+_FIXED = (
+    *("bands", "patch", "width", "depth", "heads", "mlp_ratio", "epsilon"),
+    *("decoder_width", "decoder_depth", "decoder_heads"),
+)
 Say = Callable[[str], None]
 
 
@@ -58,6 +62,7 @@ def load_autoencoder(
     path: Path | str | None = None,
     *,
     bands: Bands | None = None,
+    spec: MaskedAutoencoderSpec | None = None,
     fetch: bool = True,
     strict: bool = True,
     say: Say | None = None,
@@ -70,20 +75,25 @@ def load_autoencoder(
         name: one of ``sizes.PRITHVI``.
         path: the file or its folder; else it is looked for under $SWATH_DATA and in the cache, and fetched.
         bands: what the network shall take.
+        spec: the published size with other taps, border, positions, conditions and the like:
+            ``replace(sizes.PRITHVI[name], taps=sizes.TAPS[24])``.
         fetch: whether the file may be downloaded.
         strict: every weight has to be in the file and used. Otherwise 90 % of the encoder are enough.
         say: called with the report and with what is lost.
 
     Raises:
         InputError: no such encoder, weights of another family or size, damaged ones, or bands that nothing serves.
+        ConfigError: ``spec`` changes what the weights fix.
         MissingError: the weights are nowhere and cannot be fetched.
     """
     known = entry(name)
+    published = _published(known)
+    chosen = spec or published
+    _check_spec(name, chosen, published)
     found = find(known, path, fetch=fetch, strict=strict, say=say)
     source = _Source(known, found.path, found.verified, strict, bands or Bands())
     wanted = source.bands.wanted
-    spec = PRITHVI[name] if wanted is None else replace(PRITHVI[name], bands=len(wanted))
-    network = MaskedAutoencoder(spec)
+    network = MaskedAutoencoder(chosen if wanted is None else replace(chosen, bands=len(wanted)))
     tensors = _tensors(source)
     encoder = _fill_encoder(network.encoder, tensors, source)
     decoder = _fill_decoder(network.decoder, tensors, source)
@@ -101,10 +111,31 @@ def load_encoder(known: Entry, path: Path, *, verified: bool, strict: bool) -> t
     """
     source = _Source(known, path, verified, strict, Bands())
     tensors = _tensors(source)
-    network = SpaceTimeEncoder(PRITHVI[known.name])
+    network = SpaceTimeEncoder(_published(known))
     report = _fill_encoder(network, tensors, source)
     decoder = tuple(name for name in tensors if name.startswith(DECODER))
     return network, replace(report, unused=(*report.unused, *decoder))
+
+
+def _published(known: Entry) -> MaskedAutoencoderSpec:
+    if known.name not in PRITHVI:
+        raise InputError(
+            f"'{known.name}' is of the family '{known.family}'",
+            expected=f"one of {', '.join(PRITHVI)}",
+            remedy="load it with swath.load",
+        )
+    return PRITHVI[known.name]
+
+
+def _check_spec(name: str, chosen: MaskedAutoencoderSpec, published: MaskedAutoencoderSpec) -> None:
+    """Refuse what would fit by shape and still be another network, such as other numbers of heads."""
+    for field in _FIXED:
+        if getattr(chosen, field) != getattr(published, field):
+            raise ConfigError(
+                f"'{field}' is {getattr(chosen, field)}",
+                expected=f"{getattr(published, field)}, with which the weights of '{name}' were trained",
+                remedy="change taps, border, positions, conditions, dates or drop_path alone; bands by the argument",
+            )
 
 
 def _tensors(source: _Source) -> dict[str, Tensor]:
@@ -115,7 +146,7 @@ def _tensors(source: _Source) -> dict[str, Tensor]:
     """
     name = source.entry.name
     tensors = house_tensors(read_tensors(source.path), name=name, source=str(source.path))
-    kernel, spec = tensors[ENCODER + KERNEL], PRITHVI[name]
+    kernel, spec = tensors[ENCODER + KERNEL], _published(source.entry)
     width, depth, patch = int(kernel.shape[0]), depth_of(tensors), tuple(kernel.shape[2:])
     if (width, depth, patch) != (spec.width, spec.depth, spec.patch):
         same = [
@@ -226,8 +257,3 @@ def _joined(first: LoadReport, second: LoadReport) -> LoadReport:
 
 def _under(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
     return {name.removeprefix(part): tensor for name, tensor in tensors.items() if name.startswith(part)}
-
-
-def with_taps(name: str, taps: tuple[int, ...]) -> MaskedAutoencoderSpec:
-    """A published size whose encoder gives the outputs of some blocks as maps; see ``sizes.TAPS``."""
-    return replace(PRITHVI[name], taps=taps)
