@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from swath.checking import check as check
 from swath.cutting import check_asked, check_cutting, labels_on
 from swath.embedding import check_features
 from swath.embedding import embed as embed

@@ -56,7 +56,7 @@ def test_search_prints_the_best_places(swath: Run, features: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("train", "chips", "-o", "run", "--head", "linear"), "--head was given without --features"),
+        (("train", "chips", "-o", "run", "--column", "cover"), "--column was given without --features"),
         (("train", "p.geojson", "--features", "emb.tif", "-o", "run", "--epochs", "2"), "--epochs was given with"),
         (("embed", "scene.tif", "-m", "presto", "--scene", "other.tif"), "is no points"),
     ],

@@ -11,6 +11,7 @@ from swath import __version__
 from swath.cli import (
     area,
     bench,
+    check,
     chips,
     data,
     embed,
@@ -61,6 +62,7 @@ map_command.add_to(app)
 app.add_typer(scenes.app, name="scenes", rich_help_panel=more.PANEL)
 app.add_typer(data.app, name="data", rich_help_panel=more.PANEL)
 app.add_typer(weights.app, name="weights", rich_help_panel=more.PANEL)
+check.add_to(app, more.PANEL)
 bench.add_to(app)
 area.add_to(app, more.PANEL)
 trust.add_to(app, more.PANEL)

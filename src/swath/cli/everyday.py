@@ -74,7 +74,10 @@ def train(
     features: Annotated[
         Path | None, typer.Option("--features", help="GeoTIFF of 'swath embed': train on a few labels, in seconds.")
     ] = None,
-    head: Annotated[str | None, typer.Option(help="With --features: linear (the usual one) or forest.")] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(help="On the backbone: unet, upernet, fcn, linear, vector. With --features: linear or forest."),
+    ] = None,
     column: Annotated[str | None, typer.Option(help="With --features: column of the labels with the class.")] = None,
     block: Annotated[
         float | None, typer.Option(help="With --features: side of the blocks held out, in cells; else chosen.")
@@ -88,6 +91,9 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training chips.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Chips per step.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="Backbone, such as unet, vit_small, swin_tiny.")] = None,
+    pretrained: Annotated[str | None, typer.Option(help="Folder of a trained model, or name of an encoder.")] = None,
+    tuning: Annotated[str | None, typer.Option(help="full, frozen, linear, lora, bottleneck, prompt, ...")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation and data order.")] = 0,
 ) -> None:
     """Train on chips, or with --features on a few labels. Stopped runs on chips go on exactly where they were."""
@@ -95,19 +101,18 @@ def train(
     from swath.cli import few, show
 
     asked = few.Asked(head, column, block, scene, map_)
-    few.check_options(
-        features,
-        {f"--{name}": value for name, value in (*vars(asked).items(), ("data", data))},
-        {"--config": config, "--epochs": epochs, "--learning-rate": learning_rate, "--batch-size": batch_size},
-    )
+    own = {f"--{name}": value for name, value in (*vars(asked).items(), ("data", data)) if name != "head"}
+    of_chips = {"--config": config, "--epochs": epochs, "--learning-rate": learning_rate, "--batch-size": batch_size}
+    of_chips |= {"--backbone": backbone, "--pretrained": pretrained, "--tuning": tuning}
+    few.check_options(features, own, of_chips)
     if features is not None:
         few.train(features, source, out, asked, seed, "real" if data is None else data.value)
         return
-    result = verbs.fit(
-        source, out, config=config, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, seed=seed
-    )
+    verbs.fit(
+        source, out, config=config, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size,
+        backbone=backbone, head=head, pretrained=pretrained, tuning=tuning, seed=seed,
+    )  # fmt: skip
     show.say(f"model: {out}")
-    del result
 
 
 def evaluate(

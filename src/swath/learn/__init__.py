@@ -8,6 +8,7 @@ from swath.learn.embedding import Embedder
 from swath.learn.fit import BEST, LAST, BatchLoader, FitResult, fit
 from swath.learn.model_task import ModelTask
 from swath.learn.options import TrainOptions, read_options
+from swath.learn.plan import Plan, plan
 from swath.learn.reproduce import repeatable, seeded
 from swath.learn.segmentation import build_task, train_segmentation
 from swath.learn.task import SegmentationLoss, SegmentationTask, Trainable, check_classes, evaluation
@@ -21,6 +22,7 @@ __all__ = [
     "FitConfig",
     "FitResult",
     "ModelTask",
+    "Plan",
     "SegmentationLoss",
     "SegmentationTask",
     "TrainOptions",
@@ -31,6 +33,7 @@ __all__ = [
     "fit",
     "load_checkpoint",
     "parse",
+    "plan",
     "read_options",
     "read_record",
     "repeatable",

@@ -112,12 +112,13 @@ def build(samples: Described, measured: Measured, options: TrainOptions, *, seed
     goal = make_goal(samples, measured, options)
     colours = [entry.colour for entry in getattr(samples, "legend", ())] if goal.target == "label" else []
     colours = colours if len(colours) == len(goal.names) else []
-    if options.pretrained is not None and is_name(options.pretrained):
-        published = _published(samples, bands, goal, options, seed=seed)
+    with seeded(seed, "initialise"):
+        published = published_for(samples.task, bands, goal.raw, options)
+        if published is None:
+            network = make_network(samples, bands, goal, options)
+    if published is not None:
         say(str(published.fill()))
         return ModelTask(published, goal, colours=colours)
-    with seeded(seed, "initialise"):
-        network = make_network(samples, bands, goal, options)
     intake = make_intake(samples, bands, measured, network.needs_days)
     if options.pretrained is not None:
         source = source_task(options.pretrained)
@@ -208,8 +209,20 @@ def make_network(
 
 
 def usual_head(task: Task, options: TrainOptions) -> Head:
-    """The head that was asked for, else the usual one."""
+    """The head that was asked for, else the usual one.
+
+    Raises:
+        ConfigError: the head does not suit the task or the tuning.
+    """
     network, linear = options.network, options.tuning.method == "linear"
+    if network.head is not None and (network.head == "vector") == (task in PER_PIXEL):
+        raise ConfigError(
+            f"The head '{network.head}' was asked for, and the task is '{task}'",
+            expected="linear, fcn, unet or upernet, which give numbers per pixel"
+            if task in PER_PIXEL
+            else "the head 'vector', which gives numbers per sample",
+            remedy="leave the head out for the usual one",
+        )
     if network.head is not None:
         if linear and network.head not in ("linear", "vector"):
             raise ConfigError(
@@ -298,13 +311,26 @@ def positive_weights(counts: Sequence[int], samples: int, power: float) -> tuple
     return tuple(((samples - count) / count) ** power if 0 < count < samples else 1.0 for count in counts)
 
 
-def _published(
-    samples: Described, bands: Mapping[str, BandSet], goal: AnyGoal, options: TrainOptions, *, seed: int
-) -> PublishedNetwork:
-    """A published encoder with a fresh head."""
-    name = str(options.pretrained)
+def published_for(
+    task: Task, bands: Mapping[str, BandSet], outputs: int, options: TrainOptions
+) -> PublishedNetwork | None:
+    """A published encoder with a fresh head, where ``pretrained`` names one; its weights are still to be filled in.
+
+    Args:
+        task: what is asked.
+        bands: those that are used, by input.
+        outputs: numbers that the head gives.
+        options: all the rest.
+
+    Raises:
+        ConfigError: options that a published encoder has no use for.
+        InputError: none of its bands is there.
+    """
+    name = options.pretrained
+    if name is None or not is_name(name):
+        return None
     check_no_backbone("backbone" in options.network.model_fields_set, name, options.network.backbone)
-    if samples.task == "change":
+    if task == "change":
         raise ConfigError(
             f"The task is 'change', and '{name}' makes one embedding of all dates",
             expected="a backbone that sees each date by itself",
@@ -324,9 +350,6 @@ def _published(
             expected="neither of them",
             remedy="leave them out",
         )
-    with seeded(seed, "initialise"):
-        network = PublishedNetwork(
-            name, goal.raw, head=usual_head(samples.task, options), head_width=options.network.head_width
-        )
+    network = PublishedNetwork(name, outputs, head=usual_head(task, options), head_width=options.network.head_width)
     offered = BandSet(tuple(band for each in bands.values() for band in each))
     return network.using(offered)

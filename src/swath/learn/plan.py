@@ -1,0 +1,288 @@
+"""A dry run: what training would do, from the index and the descriptions of the samples alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from swath.chips import ChipSet, JoinedSet, Statistics
+from swath.errors import InputError, SwathError
+from swath.learn.building import Measured, chosen_bands, make_goal, make_network, published_for, tune_network
+from swath.learn.faults import dates_faults, label_faults, size_faults, statistics_faults, weights_faults
+from swath.learn.goals import AnyGoal
+from swath.learn.memory import FLOAT, HOW, Memory, estimate, kept_bytes
+from swath.learn.options import TrainOptions
+from swath.learn.published import PublishedNetwork
+from swath.learn.training import check_monitor, with_monitor
+from swath.nn.joint import JointNetwork
+from swath.sensors import BandSet
+from swath.types import Features, Split, Task
+
+AnyNetwork = JointNetwork | PublishedNetwork
+
+
+@dataclass(frozen=True)
+class InputPlan:
+    """One input as the network gets it.
+
+    Args:
+        name: of the input.
+        bands: names in order.
+        units: of each.
+        dates: most dates of a sample.
+        shape: of a batch: sample, time, band, y, x.
+    """
+
+    name: str
+    bands: tuple[str, ...]
+    units: tuple[str, ...]
+    dates: int
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What ``swath check`` tells.
+
+    Args:
+        source: folder of the samples.
+        task: what is asked.
+        inputs: what goes in.
+        counts: class or label to number in the train split; empty for quantities.
+        names: classes, labels or quantities, with their units where they have some.
+        splits: number of samples per split.
+        network: in words.
+        parts: (part, parameters, of which learn).
+        output: shape of a batch of predictions; empty where the network could not be built.
+        steps: batch size, batches per epoch, optimiser steps per epoch and in all, epochs.
+        memory: bytes by what takes them; None where the network could not be built.
+        problems: sentences; none where training can begin.
+    """
+
+    source: str
+    task: Task
+    inputs: tuple[InputPlan, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    splits: Mapping[str, int] = field(default_factory=dict)
+    network: str = ""
+    parts: tuple[tuple[str, int, int], ...] = ()
+    output: tuple[int, ...] = ()
+    steps: Mapping[str, int] = field(default_factory=dict)
+    memory: Memory | None = None
+    problems: tuple[str, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values; ``parameters`` and ``memory_mb`` are the totals."""
+        memory = None if self.memory is None else dict(vars(self.memory))
+        return {
+            "source": self.source,
+            "task": self.task,
+            "inputs": [{**vars(each), "shape": list(each.shape)} for each in self.inputs],
+            "names": list(self.names),
+            "counts": dict(self.counts),
+            "splits": dict(self.splits),
+            "network": self.network,
+            "parts": [{"part": part, "parameters": all_, "learning": learning} for part, all_, learning in self.parts],
+            "parameters": sum(all_ for _, all_, _ in self.parts),
+            "output": list(self.output),
+            "steps": dict(self.steps),
+            "memory": memory,
+            "memory_mb": None if self.memory is None else round(self.memory.total / 2**20, 1),
+            "memory_how": HOW,
+            "problems": list(self.problems),
+        }
+
+
+class _Problems:
+    """Sentences of what went wrong, one step after the other."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def of(self, step: Callable[[], Any]) -> Any:
+        """What a step gives, or None and its sentence."""
+        try:
+            return step()
+        except SwathError as error:
+            self.found.append(str(error))
+            return None
+
+    def add(self, faults: list[str]) -> None:
+        """More sentences."""
+        self.found += faults
+
+
+def plan(samples: ChipSet | JoinedSet, options: TrainOptions) -> Plan:
+    """What training with these options would do, and what stands in its way.
+
+    No pixel is read: the split, the index and the statistics that lie beside the samples are. Networks are built on
+    torch's meta device, whatever their size.
+
+    Args:
+        samples: a chip set or joined ones.
+        options: see ``TrainOptions``.
+    """
+    problems = _Problems()
+    split = problems.of(lambda: _split(samples.folder))
+    made = Plan(str(samples.folder), samples.task, names=_names(samples))
+    ids: list[str] = []
+    if split is not None:
+        ids = split.ids("train")
+        counts = {} if samples.quantities else samples.class_counts(ids)
+        made = replace(made, splits=split.counts(), counts=counts)
+        problems.add(label_faults(samples, counts, len(ids)))
+    made = replace(made, steps=steps_of(len(ids), options))
+    bands = problems.of(lambda: chosen_bands(samples, options))
+    if bands is not None:
+        made = replace(made, inputs=_inputs(samples, bands, options.batch_size))
+        measured, faults = statistics_faults(samples, bands, _statistics(samples, problems), split)
+        problems.add(faults)
+        made = _with_network(made, samples, bands, replace(measured, counts=made.counts, samples=len(ids)), options,
+                             problems)  # fmt: skip
+    return replace(made, problems=tuple(dict.fromkeys(problems.found)))
+
+
+def _with_network(
+    made: Plan,
+    samples: ChipSet | JoinedSet,
+    bands: Mapping[str, BandSet],
+    measured: Measured,
+    options: TrainOptions,
+    problems: _Problems,
+) -> Plan:
+    """The plan with its network, where that can be built."""
+    values = ([0.0] * len(samples.quantities), [1.0] * len(samples.quantities))  # the real ones need every target
+    goal = problems.of(lambda: make_goal(samples, replace(measured, values=values), options))
+    if goal is None:
+        return made
+    config = with_monitor(options.fit, samples.task)
+    problems.of(lambda: check_monitor(config, list(goal.tally().scores())))
+    network = problems.of(lambda: meta_network(samples, bands, goal, options))
+    if network is None:
+        return made
+    problems.add(weights_faults(network, bands, measured, options))
+    if isinstance(network, JointNetwork):
+        problems.add(size_faults(network, {each.name: each.shape[-1] for each in made.inputs}))
+        problems.add(dates_faults(network, samples))
+    made = replace(made, network=_words(network), parts=parts_of(network))
+    counted = problems.of(lambda: _count(network, made.inputs))
+    if counted is None:
+        return made
+    kept, output = counted
+    size = sum(math.prod(each.shape) * (FLOAT + 1) for each in made.inputs)
+    return replace(made, output=output, memory=estimate(network, options.fit, kept, size))
+
+
+def meta_network(
+    samples: ChipSet | JoinedSet, bands: Mapping[str, BandSet], goal: AnyGoal, options: TrainOptions
+) -> AnyNetwork:
+    """The network without memory, with what learns chosen.
+
+    Raises:
+        ConfigError: options that do not fit the samples or each other.
+        InputError: no band of a published encoder is there.
+    """
+    with torch.device("meta"):
+        published = published_for(samples.task, bands, goal.raw, options)
+        if published is not None:
+            return published
+        network = make_network(samples, bands, goal, options)
+        tune_network(network, options, 0)
+    return network
+
+
+def parts_of(network: nn.Module) -> tuple[tuple[str, int, int], ...]:
+    """(part, parameters, of which learn) for each backbone, encoder of dates, fusion and head."""
+    sizes: dict[str, list[int]] = {}
+    for name, parameter in network.named_parameters():
+        words = name.split(".")
+        last = next((i for i, word in enumerate(words) if word in ("backbone", "series", "pool")), 0)
+        entry = sizes.setdefault(".".join(words[: last + 1]), [0, 0])
+        entry[0] += parameter.numel()
+        entry[1] += parameter.numel() if parameter.requires_grad else 0
+    return tuple((part, every, learning) for part, (every, learning) in sizes.items())
+
+
+def steps_of(samples: int, options: TrainOptions) -> dict[str, int]:
+    """Batches and optimiser steps."""
+    batches = -(-samples // options.batch_size)
+    steps = -(-batches // options.fit.accumulate)
+    return {
+        "batch_size": options.batch_size,
+        "batches_per_epoch": batches,
+        "steps_per_epoch": steps,
+        "epochs": options.fit.epochs,
+        "steps": steps * options.fit.epochs,
+    }
+
+
+def _count(network: AnyNetwork, inputs: tuple[InputPlan, ...]) -> tuple[int, tuple[int, ...]]:
+    """Bytes kept for gradients and the shape that comes out, without memory."""
+    with torch.device("meta"):
+        if isinstance(network, PublishedNetwork):
+            batch, _, _, rows, columns = inputs[0].shape
+            stride, width = network.encoder.stride, network.encoder.channels
+            cells = torch.zeros(batch, width, -(-rows // stride), -(-columns // stride))
+            features = Features((cells,), (stride,), cls=torch.zeros(batch, width))
+            kept, out = kept_bytes(network.head, lambda: network.head(features))
+            return kept, out if len(out) == 2 else (*out[:2], rows, columns)
+        images = {each.name: torch.zeros(each.shape) for each in inputs}
+        seen = {each.name: torch.ones((*each.shape[:2], *each.shape[3:]), dtype=torch.bool) for each in inputs}
+        days = {each.name: torch.zeros(each.shape[:2]) for each in inputs}
+        return kept_bytes(network, lambda: network(images, seen, days))
+
+
+def _words(network: AnyNetwork) -> str:
+    spec = network.spec
+    if isinstance(network, PublishedNetwork):
+        return f"{network.spec.encoder} (published, frozen), head {spec.head}"
+    told = [f"{network.spec.backbone}", f"head {spec.head}"]
+    if network.spec.several:
+        told.append(f"{network.spec.fusion} fusion")
+    if max(each["dates"] for each in network.spec.inputs.values()) > 1:
+        told.append(f"dates: {network.spec.time}")
+    return ", ".join(told)
+
+
+def _split(folder: Path) -> Split:
+    path = folder / "split.parquet"
+    if not path.exists():
+        raise InputError(
+            f"There is no {path}", expected="the split of the samples", remedy="cut the chips again"
+        )
+    return Split.load(path)
+
+
+def _statistics(samples: ChipSet | JoinedSet, problems: _Problems) -> dict[str, Statistics]:
+    """Statistics that lie beside the samples; those that do not are measured when training begins."""
+    found = {}
+    for name in samples.inputs:
+        path = samples.folder / ("statistics.json" if isinstance(samples, ChipSet) else f"statistics_{name}.json")
+        read = problems.of(partial(Statistics.load, path)) if path.exists() else None
+        if read is not None:
+            found[name] = read
+    return found
+
+
+def _inputs(samples: ChipSet | JoinedSet, bands: Mapping[str, BandSet], batch_size: int) -> tuple[InputPlan, ...]:
+    made = []
+    for name, each in bands.items():
+        size = samples.size if isinstance(samples, ChipSet) else samples.sets[name].size
+        dates = samples.dates[name]
+        units = tuple(band.unit for band in each)
+        made.append(InputPlan(name, each.names, units, dates, (batch_size, dates, len(each), size, size)))
+    return tuple(made)
+
+
+def _names(samples: ChipSet | JoinedSet) -> tuple[str, ...]:
+    if not samples.quantities:
+        return samples.classes
+    return tuple(f"{name} [{unit}]" for name, unit in zip(samples.quantities, samples.units, strict=True))
