@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from swath.cli import app
 from swath.errors import ContractError, InputError
 from swath.judge.real10 import BASELINES, ENCODERS, TASKS, Contender, Inputs, RowLearner, linear_head, page, run
 from swath.judge.real10.ask import miniature
@@ -181,3 +183,20 @@ def test_absent_weights_are_told_and_left_out(monkeypatch: pytest.MonkeyPatch, t
     lines: list[str] = []
     assert encoder_contenders(lines.append) == ()
     assert len(lines) == 2 and lines[0].startswith("presto+linear and presto+forest are left out: The weights")
+
+
+def test_the_command_names_encoders_and_says_what_is_not_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("SWATH_DATA", "HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+
+    def call(*words: str) -> tuple[int, str]:
+        asked = ["bench", "real10", "--quick", "--tasks", "algae_blooms", "--out", str(tmp_path / "out"), *words]
+        found = CliRunner().invoke(app, asked)
+        return found.exit_code, " ".join(f"{found.output} {found.exception or ''}".split())
+
+    code, out = call("--contenders", "constant", "--encoders")
+    assert code == 0 and "galileo+linear and galileo+forest are left out" in out and "| algae_blooms | RMSE |" in out
+    code, out = call("--contenders", "constant,presto+linear")
+    assert code == 0 and "presto+linear and presto+forest are left out" in out
+    code, out = call("--contenders", "presto+linear")
+    assert code != 0 and "The weights of presto+linear are not here" in out
