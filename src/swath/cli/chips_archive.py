@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from swath.cubes import Legend
 
 app = typer.Typer(help="Chips from a catalogue of scenes: choose, cut, clean, split, weigh.", no_args_is_help=True)
-Place = Annotated[Path, typer.Argument(help="Catalogue: a folder with catalog.json, or its file.")]
+Place = Annotated[str, typer.Argument(help="Catalogue (folder or file), address of a STAC API, or name of an archive.")]
 Folder = Annotated[Path, typer.Argument(help="Folder of a chip set.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the chips; a run that stopped goes on.")]
 Source = Annotated[str, typer.Option(help="hls, s2 or s1.")]

@@ -67,7 +67,7 @@ def from_points(
     """Chips around point observations.
 
     Args:
-        place: the catalogue: a folder, or its JSON file.
+        place: the catalogue: a folder, its JSON file, or whatever else ``cubes.catalogue.search`` takes.
         points: as ``read_points`` gives them.
         out: folder of the chip set; a set that this function made before goes on where it stopped.
         request: options.

@@ -14,6 +14,7 @@ from swath.chips.archive.request import Request
 from swath.chips.archive.sources import assets_for, names_for
 from swath.cubes import catalogue
 from swath.cubes.catalogue import Item
+from swath.cubes.catalogue.load import QUALITY
 from swath.cubes.cube import DN, lazy
 from swath.cubes.warp import check_method, shifted, warped
 from swath.errors import InputError
@@ -70,9 +71,8 @@ class Scene:
             InputError: a band or the quality layer is missing, or a file cannot be opened.
         """
         names = assets_for(item, names_for(request.origin, request.band_names, str(item.sensor)))
-        nodes = list(cubes.nodes_of(catalogue.load(item, bands=names)).values())
-        if request.physical:
-            nodes = [cubes.to_physical(node) for node in nodes]
+        loaded = list(cubes.nodes_of(catalogue.load(item, bands=names)).values())
+        nodes = [cubes.to_physical(node) for node in loaded] if request.physical else loaded
         layers: list[Layer] = []
         facts: dict[int, tuple[float, float, bool]] = {}
         for node in nodes:
@@ -95,7 +95,7 @@ class Scene:
             scale=tuple(each[0] for each in told),
             offset=tuple(each[1] for each in told),
             stored=any(each[2] for each in told),
-            quality=_quality(item, request),
+            quality=_quality(item, loaded, request),
         )
 
     @property
@@ -126,9 +126,14 @@ def _position(held: Sequence[object], name: str) -> int | None:
     return next((index for index, band in enumerate(held) if band.called(name)), None)  # type: ignore[attr-defined]
 
 
-def _quality(item: Item, request: Request) -> Layer | None:
+def _quality(item: Item, nodes: Sequence[xr.Dataset], request: Request) -> Layer | None:
+    """The quality layer: that which came along with the bands, else opened by itself where no band has its grid."""
     if not request.masks:
         return None
+    for node in nodes:
+        if QUALITY in node and node[QUALITY].attrs.get("scheme") == request.origin.scheme:
+            numbers = lazy(node[QUALITY])[:, None]
+            return Layer(numbers, da.ones_like(numbers, dtype=bool), cubes.geobox_of(node), (0,))
     asset = next((each for each in item.assets.values() if each.scheme == request.origin.scheme), None)
     if asset is None:
         raise InputError(
@@ -136,5 +141,5 @@ def _quality(item: Item, request: Request) -> Layer | None:
             expected=f"an asset called {request.origin.scheme}, to hide {', '.join(request.masks)}",
             remedy="fetch it again, or leave the masks out",
         )
-    node = next(iter(cubes.nodes_of(cubes.open(str(asset.path), level="physical", nodata=())).values()))
+    node = next(iter(cubes.nodes_of(cubes.open(asset.place, level="physical", nodata=())).values()))
     return _layer(node, [0], (0,))
