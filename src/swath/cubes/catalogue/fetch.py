@@ -205,9 +205,10 @@ def _copy(task: _Task, records: _Records, connect: Connect) -> int:
         tag = _copy_remote(task, connection)
     else:
         tag = _copy_local(task)
-    facts = {"size": task.target.stat().st_size, "etag": tag, "sha256": sha256(task.target)}
+    size = task.target.stat().st_size
+    facts = {"size": size, "etag": tag, "sha256": sha256(task.target)}
     records.add(task.folder, task.name, expected | facts)
-    return int(facts["size"])
+    return size
 
 
 def _connection(archive: str, collection: str, connect: Connect) -> Connection:

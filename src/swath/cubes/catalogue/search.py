@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from swath.cubes.catalogue import api, archives, saved
 from swath.cubes.catalogue.items import Item, walk
@@ -115,7 +116,7 @@ def _items(
         with tempfile.TemporaryDirectory(prefix="swath-items-") as folder:
             table = Path(folder) / "items.parquet"
             with table.open("wb") as file:
-                (connection or Connection()).stream(text, 0, file.write, lambda: _empty(file))
+                (connection or Connection()).stream(text, 0, lambda piece: _append(file, piece), lambda: _empty(file))
             yield from saved.read(table, failures=failures)
     elif saved.is_saved(Path(text)):
         yield from saved.read(text, failures=failures)
@@ -123,6 +124,10 @@ def _items(
         yield from walk(place, failures)
 
 
-def _empty(file: object) -> None:
-    file.seek(0)  # type: ignore[attr-defined]
-    file.truncate()  # type: ignore[attr-defined]
+def _append(file: BinaryIO, piece: bytes) -> None:
+    file.write(piece)
+
+
+def _empty(file: BinaryIO) -> None:
+    file.seek(0)
+    file.truncate()
