@@ -248,7 +248,7 @@ def _make(plans: list[Plan], lattice: Lattice, cutting: Cutting, work: Work, wor
         make_folder(cutting.folder / name)
     records = read_records(cutting.folder, plans)
     todo = [plan for plan in plans if not is_current(records.get(plan.id), plan, cutting)]
-    job = Job(workers, stage="cut", describe=_describe, progress="cutting chips" if progress else "")
+    job = Job(workers, stage="cut", describe=_describe, progress="cutting chips" if progress and todo else "")
     cut: set[str] = set()
     for _, outcomes in run_each(
         _batches(todo), functools.partial(cut_batch, cutting=cutting), job=job, failures=work.failures
