@@ -36,6 +36,7 @@ class StacServer:
         self.loop = False
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
+        self._socket.listen(128)  # who is faster than the server waits for it
         self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(self._app(), log_level="critical", lifespan="off", ws="none")
         self._server = uvicorn.Server(config)

@@ -21,6 +21,7 @@ from stac_server import StacServer
 from swath import cubes
 from swath.cubes import catalogue, remote
 from swath.cubes.catalogue import api, archives, saved
+from swath.cubes.catalogue.wanted import Wanted
 from swath.errors import ConfigError, InputError, MissingError
 from swath.failures import Failures
 
@@ -105,7 +106,7 @@ def test_bad_items_are_listed_and_passed_over(archive: Archive) -> None:
             list(
                 api.items(
                     archive.api.address,
-                    catalogue.search.__globals__["Wanted"].of(*[None] * 5),
+                    Wanted.of(*[None] * 5),
                     archive.connect(),
                     "made",
                     failures,
