@@ -97,7 +97,7 @@ def _tell(found: Plan) -> None:
         show.say(f"quantities: {', '.join(found.names)}")
     if found.parts:
         rows = [(part, f"{every:,}", f"{learning:,}", f"{every - learning:,}") for part, every, learning in found.parts]
-        total, learning = (sum(part[place] for part in found.parts) for place in (1, 2))
+        total, learning = sum(part[1] for part in found.parts), sum(part[2] for part in found.parts)
         rows.append(("all", f"{total:,}", f"{learning:,}", f"{total - learning:,}"))
         show.table(f"network: {found.network}", ("part", "parameters", "learn", "frozen"), rows)
     if found.output:

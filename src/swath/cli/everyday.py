@@ -102,8 +102,8 @@ def train(
 
     asked = few.Asked(head, column, block, scene, map_)
     own = {f"--{name}": value for name, value in (*vars(asked).items(), ("data", data)) if name != "head"}
-    of_chips = {"--config": config, "--epochs": epochs, "--learning-rate": learning_rate, "--batch-size": batch_size}
-    of_chips |= {"--backbone": backbone, "--pretrained": pretrained, "--tuning": tuning}
+    of_chips: dict[str, object] = {"--config": config, "--epochs": epochs, "--learning-rate": learning_rate}
+    of_chips |= {"--batch-size": batch_size, "--backbone": backbone, "--pretrained": pretrained, "--tuning": tuning}
     few.check_options(features, own, of_chips)
     if features is not None:
         few.train(features, source, out, asked, seed, "real" if data is None else data.value)

@@ -255,9 +255,7 @@ def _words(network: AnyNetwork) -> str:
 def _split(folder: Path) -> Split:
     path = folder / "split.parquet"
     if not path.exists():
-        raise InputError(
-            f"There is no {path}", expected="the split of the samples", remedy="cut the chips again"
-        )
+        raise InputError(f"There is no {path}", expected="the split of the samples", remedy="cut the chips again")
     return Split.load(path)
 
 
