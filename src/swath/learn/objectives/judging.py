@@ -33,7 +33,8 @@ def masked_validation(loader: BatchLoader, *, seed: int = 0) -> Validate:
     training set; ``masked_mse_mean``, that of always giving the mean; ``masked_psnr``, the peak signal-to-noise ratio
     ``10 log10(R^2 / mse)`` in dB, where R is the range of the valid pixels of the held-out samples, all bands
     standardised and together. For finer images the same ratio over all valid pixels, ``psnr_2x``, beside that of
-    enlarging what was made up by bilinear interpolation, ``psnr_2x_bilinear``, which knows no more than the network.
+    bilinear enlargement of what the network gives, ``psnr_2x_bilinear``, and of the same with the pixels that were seen
+    put back, ``psnr_2x_bilinear_seen``. The last is the rival to beat: of seen pixels no loss asks that they be given.
 
     Args:
         loader: held-out batches; ``epoch(0)`` is taken each time.
@@ -56,11 +57,14 @@ def scores(restored: Iterable[Restored]) -> dict[str, float]:
         counted = part.hidden & part.valid
         _add(sums, "masked", part.made, part.original, counted)
         _add(sums, "mean", torch.zeros_like(part.original), part.original, counted)
-        plain = part.made.flatten(0, 1)
         for number, (original, made, valid) in enumerate(part.finer):
-            larger = F.interpolate(plain, size=original.shape[-2:], mode="bilinear", align_corners=False)
-            _add(sums, f"{2 ** (number + 1)}x", made, original, valid)
-            _add(sums, f"{2 ** (number + 1)}x_bilinear", larger.view_as(original), original, valid)
+            name = f"{2 ** (number + 1)}x"
+            _add(sums, name, made, original, valid)
+            for kind, coarse in (("bilinear", part.made), ("bilinear_seen", part.pasted())):
+                larger = F.interpolate(
+                    coarse.flatten(0, 1), size=original.shape[-2:], mode="bilinear", align_corners=False
+                )
+                _add(sums, f"{name}_{kind}", larger.view_as(original), original, valid)
         seen = part.original[part.valid]
         if len(seen):
             lowest, highest = min(lowest, float(seen.min())), max(highest, float(seen.max()))
