@@ -13,7 +13,7 @@ WORKERS ?= 2
 # What else lies under bench/ takes arguments, or measures how real the simulated Earth is (docs/world.md).
 RACES := predict predict_memory windows tiles first_map metrics corruptions atmosphere world_render
 
-.PHONY: help setup demo test lint docs site docs-check bench wheel resolve evidence clean
+.PHONY: help setup demo test parity lint docs site docs-check bench wheel resolve evidence clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test: setup ## Lint, then run the whole test suite (WORKERS=2 at once)
 	@sh tools/install_chromium.sh
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+parity: setup ## Published sizes of Prithvi against the live TerraTorch (minutes, gigabytes; bench/peers makes its environment)
+	$(BIN)/python tests/parity/parity_live.py
 
 lint: setup ## ruff, mypy (strict on floors 0 to 4), import-linter
 	$(BIN)/ruff check .

@@ -27,10 +27,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from swath.sources.world.world import World
-    from swath.verbs import fit, fit_features, load, open, run, score
+    from swath.verbs import check, fit, fit_features, load, open, run, score
 
 __version__ = "0.1.0"
-__all__ = ["World", "chips", "embed", "fit", "fit_features", "load", "open", "predict", "run", "score", "serve"]
+__all__ = [
+    "World",
+    "check",
+    "chips",
+    "embed",
+    "fit",
+    "fit_features",
+    "load",
+    "open",
+    "predict",
+    "run",
+    "score",
+    "serve",
+]
 
 _VERBS = frozenset(__all__) - {"World"}
 _ROOMS = frozenset({"chips", "embed", "predict", "serve"})

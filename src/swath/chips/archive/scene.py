@@ -19,6 +19,7 @@ from swath.cubes.cube import DN, lazy
 from swath.cubes.warp import check_method, shifted, warped
 from swath.errors import InputError
 from swath.grids.geobox import gsd_m
+from swath.sensors import BandSet
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,8 @@ def _layer(node: xr.Dataset, own: list[int], places: tuple[int, ...]) -> Layer:
     return Layer(data, valid, cubes.geobox_of(node), places)
 
 
-def _position(held: Sequence[object], name: str) -> int | None:
-    return next((index for index, band in enumerate(held) if band.called(name)), None)  # type: ignore[attr-defined]
+def _position(held: BandSet, name: str) -> int | None:
+    return next((index for index, band in enumerate(held) if band.called(name)), None)
 
 
 def _quality(item: Item, nodes: Sequence[xr.Dataset], request: Request) -> Layer | None:

@@ -106,7 +106,7 @@ def write_onnx(task: Exportable, out: Path | str, *, side: int, dates: int = 1, 
 
 
 def _difference(module: torch.nn.Module, out: Path, record: ExportRecord, shape: tuple[int, ...]) -> float:
-    """Largest difference of graph and model on noise over the model's largest output; at two sizes where any will do."""
+    """Largest difference of graph and model on noise, over the largest output; at two sizes where any will do."""
     import torch
 
     from swath.predict.export.session import OnnxPredictor
