@@ -68,7 +68,7 @@ def test_simple_ways_on_a_series_that_is_linear_in_time() -> None:
     time = np.array([[0, 10, 30], [0, 10, 30], [0, 10, 30]])
     values = time[:, :, None, None, None].astype(np.float32) * np.ones((1, 1, 2, 4, 4), np.float32)
     hidden = np.eye(3, dtype=bool)
-    made = gaps._simple(values, time, hidden)
+    made = gaps.simple(values, time, hidden)
     np.testing.assert_allclose(made["interpolated"][:, 0, 0, 0], [10, 10, 10])  # the ends have one neighbour only
     np.testing.assert_allclose(made["nearest"][:, 0, 0, 0], [10, 0, 10])
     np.testing.assert_allclose(made["mean"][:, 0, 0, 0], [20, 15, 5])

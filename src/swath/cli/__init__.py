@@ -13,6 +13,7 @@ from swath.cli import (
     bench,
     check,
     chips,
+    chips_archive,
     data,
     embed,
     everyday,
@@ -60,6 +61,7 @@ app.add_typer(chips.app, name="chips", rich_help_panel=everyday.PANEL)
 more.add_to(app)
 map_command.add_to(app)
 app.add_typer(scenes.app, name="scenes", rich_help_panel=more.PANEL)
+app.add_typer(chips_archive.app, name="archive", rich_help_panel=more.PANEL)
 app.add_typer(data.app, name="data", rich_help_panel=more.PANEL)
 app.add_typer(weights.app, name="weights", rich_help_panel=more.PANEL)
 check.add_to(app, more.PANEL)

@@ -112,7 +112,7 @@ def _rows(model: Path, table: Path, out: Path, outputs: str, of_scenes: Mapping[
             f"{', '.join(odd)} {'was' if len(odd) == 1 else 'were'} given with the table '{table}'"
             if odd
             else f"'{table}' is a table, and '{model}' is no model that was trained on embeddings",
-            expected="the folder of 'swath train --features' and a table of embeddings, with --outputs alone",
+            expected="the folder of a head trained with --features, and a table of embeddings, with --outputs alone",
             remedy="leave the options of scenes out" if odd else "map a scene with this model",
         )
     made = embed.predict_table(model, table, out, outputs=split_names(outputs) or ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from swath.learn.cache import cached_loader
 from swath.learn.checkpoint import load_checkpoint, read_record, save_checkpoint
 from swath.learn.config import FitConfig, parse
 from swath.learn.embedding import Embedder
@@ -9,6 +10,7 @@ from swath.learn.fit import BEST, LAST, BatchLoader, FitResult, fit
 from swath.learn.model_task import ModelTask
 from swath.learn.options import TrainOptions, read_options
 from swath.learn.plan import Plan, plan
+from swath.learn.pretraining import PretrainOptions, pretrain, read_pretrain_options
 from swath.learn.reproduce import repeatable, seeded
 from swath.learn.segmentation import build_task, train_segmentation
 from swath.learn.task import SegmentationLoss, SegmentationTask, Trainable, check_classes, evaluation
@@ -23,18 +25,22 @@ __all__ = [
     "FitResult",
     "ModelTask",
     "Plan",
+    "PretrainOptions",
     "SegmentationLoss",
     "SegmentationTask",
     "TrainOptions",
     "Trainable",
     "build_task",
+    "cached_loader",
     "check_classes",
     "evaluation",
     "fit",
     "load_checkpoint",
     "parse",
     "plan",
+    "pretrain",
     "read_options",
+    "read_pretrain_options",
     "read_record",
     "repeatable",
     "save_checkpoint",

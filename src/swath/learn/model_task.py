@@ -13,8 +13,8 @@ from swath.learn.goals import AnyGoal, ValueGoal, goal_from_record
 from swath.learn.intake import Intake
 from swath.learn.published import PublishedNetwork
 from swath.learn.record import architecture_of, bands_from_records, bands_to_records, build_network
-from swath.learn.task import evaluation
-from swath.nn import Normalise
+from swath.learn.task import Answer, evaluation
+from swath.nn import Loss, Normalise
 from swath.nn.branch import PAIRS
 from swath.nn.joint import JointNetwork
 from swath.sensors import BandSet
@@ -78,6 +78,16 @@ class ModelTask(nn.Module):
             ContractError: the batch has no such target, or it has other pixels than the first input.
             InputError: as ``forward``.
         """
+        found = self.own_loss(self.answer(batch, rng))
+        return {"loss_sum": found.total, "count": found.count}
+
+    def answer(self, batch: Batch, rng: torch.Generator) -> Answer:
+        """What the network says, as in training, and what it should have said.
+
+        Raises:
+            ContractError: as ``loss``.
+            InputError: as ``forward``.
+        """
         target, valid = self._target(batch)
         raw, known = self._raw(batch, rng)
         target, valid = target.to(raw.device), valid.to(raw.device).expand_as(target)
@@ -90,8 +100,15 @@ class ModelTask(nn.Module):
                 expected="a target on the pixels of the first input",
                 remedy="bring the target to that grid, or let the input whose grid it has come first",
             )
-        found = self.goal.loss(raw.float(), target, valid & known)
-        return {"loss_sum": found.total, "count": found.count}
+        return Answer(raw.float(), target, valid & known)
+
+    def own_loss(self, answer: Answer) -> Loss:
+        """The loss of an answer against its targets."""
+        return self.goal.loss(answer.raw, answer.target, answer.usable)
+
+    def outputs(self, raw: Tensor) -> dict[str, Tensor]:
+        """Logits or means from raw numbers, as in a prediction."""
+        return self.goal.outputs(raw)
 
     def predict(self, batch: Batch) -> Prediction:
         """Logits or means, in evaluation mode and without gradients, on the device of the batch.

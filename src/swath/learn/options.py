@@ -119,6 +119,25 @@ class AugmentOptions(BaseModel):
     noise: float = Field(default=0.0, ge=0)
 
 
+class DistilOptions(BaseModel):
+    """How a small network learns from a trained one; see ``learn.distil``.
+
+    Args:
+        depth: blocks of a student that is the teacher's own network with fewer of them; None for the network that the
+            options describe.
+        layers: which blocks of the teacher it starts from: the ``first``, or an ``even`` choice of all.
+        weight: of the teacher against the labels.
+        temperature: how soft the probabilities are that are compared.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    depth: int | None = Field(default=None, ge=1)
+    layers: Literal["first", "even"] = "first"
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+
+
 def _method(value: Any) -> Any:
     return {"method": value} if isinstance(value, str) else value
 
@@ -143,6 +162,10 @@ class TrainOptions(BaseModel):
         label_smoothing: share of the uniform distribution in the target.
         modality_dropout: share of samples in which each of several inputs is hidden while training.
         augment: random changes of the training chips.
+        teacher: folder of a trained model to learn from as well.
+        distil: how; needs ``teacher``.
+        cache: keep the features of a frozen backbone in the folder of the run, where nothing changes chips at random.
+        cache_views: keep those of so many randomly changed forms of every chip, where something does.
         fit: how to train; ``monitor`` has another usual value for each task.
     """
 
@@ -161,6 +184,10 @@ class TrainOptions(BaseModel):
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     modality_dropout: float = Field(default=0.0, ge=0, lt=1)
     augment: AugmentOptions = AugmentOptions()
+    teacher: str | None = None
+    distil: DistilOptions = DistilOptions()
+    cache: bool = True
+    cache_views: int | None = Field(default=None, ge=1)
     fit: FitConfig = FitConfig()
 
 
@@ -174,6 +201,7 @@ def read_options(
     head: str | None = None,
     pretrained: str | None = None,
     tuning: str | None = None,
+    teacher: str | None = None,
 ) -> TrainOptions:
     """Training options from a YAML file or a mapping; the keyword arguments beat it.
 
@@ -191,11 +219,28 @@ def read_options(
         content = _merged(content, "fit", {"epochs": epochs, "learning_rate": learning_rate})
         content = _merged(content, "network", {"backbone": backbone, "head": head})
         content = _merged(content, "tuning", {"method": tuning})
-        flags = {"batch_size": batch_size, "pretrained": pretrained}
+        flags = {"batch_size": batch_size, "pretrained": pretrained, "teacher": teacher}
         content = {**content, **{name: value for name, value in flags.items() if value is not None}}
     options = parse(TrainOptions, content, where)
     check_network(options.network, where)
+    _check_together(options, where)
     return options
+
+
+def _check_together(options: TrainOptions, where: str) -> None:
+    """Refuse options without a use: silence would hide a mistake."""
+    given, asked = options.model_fields_set, options.distil.depth is not None
+    shaped = [name for name in ("network", "fusion", "time", "series", "pretrained") if asked and name in given]
+    idle = {
+        "distil": ("distil" in given and options.teacher is None, "a 'teacher' to learn from"),
+        "distil.layers": ("layers" in options.distil.model_fields_set and not asked, "'distil.depth' beside it"),
+        "cache_views": (options.cache_views is not None and (options.teacher is not None or not options.cache),
+                        "'cache: true' and no 'teacher'"),
+        **{name: (True, "a student whose shape is the teacher's ('distil.depth'), or this, not both") for name in shaped},
+    }  # fmt: skip
+    for name, (wrong, expected) in idle.items():
+        if wrong:
+            raise ConfigError(f"{where}: '{name}' is given", expected=expected, remedy=f"leave '{name}' out")
 
 
 def _merged(content: dict[Any, Any], section: str, flags: Mapping[str, Any]) -> dict[Any, Any]:

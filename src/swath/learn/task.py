@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -31,6 +31,20 @@ class Trainable(Protocol):
     def record(self) -> dict[str, Any]:
         """All that rebuilds the task except its weights, as JSON values."""
         ...
+
+
+class Answer(NamedTuple):
+    """What a network says about a batch while it learns, and what it should have said.
+
+    Args:
+        raw: float32 ``(B, R, ...)``.
+        target: labels ``(B, ...)``, or labels and quantities ``(B, K, ...)``.
+        usable: bool of the shape of ``target``: the target is known and its input can be seen.
+    """
+
+    raw: Tensor
+    target: Tensor
+    usable: Tensor
 
 
 class SegmentationLoss(BaseModel):
@@ -152,17 +166,20 @@ class SegmentationTask(nn.Module):
             ContractError: the batch has no target ``label``, or the modality has several dates.
             InputError: a wanted band is not among the bands of the batch.
         """
-        if TARGET not in batch.targets:
-            raise ContractError(
-                f"The batch has no target '{TARGET}' (it has {', '.join(sorted(batch.targets)) or 'none'})",
-                expected="one class label per pixel",
-                remedy=f"name the target '{TARGET}' in the loader",
-            )
-        values, valid = self._select(batch)
-        target: Tensor = batch.targets[TARGET]
-        usable = batch.target_valid[TARGET].expand_as(target) & self._predictable(valid)
-        loss = self.loss_terms(self(values, valid).float(), target, usable, self.class_weights)
+        loss = self.own_loss(self._answer(batch))
         return {"loss_sum": loss.total, "count": loss.count}
+
+    def answer(self, batch: Batch, rng: torch.Generator) -> Answer:
+        """What the network says, as in training, and what it should have said; raises as ``loss``."""
+        return self._answer(batch)
+
+    def own_loss(self, answer: Answer) -> Loss:
+        """The loss of an answer against its labels."""
+        return self.loss_terms(answer.raw, answer.target, answer.usable, self.class_weights)
+
+    def outputs(self, raw: Tensor) -> dict[str, Tensor]:
+        """``logits`` from raw numbers, which they are."""
+        return {"logits": raw}
 
     def predict(self, batch: Batch) -> Prediction:
         """Logits per pixel, with the network in evaluation mode and without gradients.
@@ -217,6 +234,18 @@ class SegmentationTask(nn.Module):
             colours=record["colours"],
             valid_rule=record["valid_rule"],
         )
+
+    def _answer(self, batch: Batch) -> Answer:
+        if TARGET not in batch.targets:
+            raise ContractError(
+                f"The batch has no target '{TARGET}' (it has {', '.join(sorted(batch.targets)) or 'none'})",
+                expected="one class label per pixel",
+                remedy=f"name the target '{TARGET}' in the loader",
+            )
+        values, valid = self._select(batch)
+        target: Tensor = batch.targets[TARGET]
+        usable = batch.target_valid[TARGET].expand_as(target) & self._predictable(valid)
+        return Answer(self(values, valid).float(), target, usable)
 
     def _select(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Values and mask of the wanted bands in their order, both ``(B, 1, C, H, W)``."""

@@ -6,6 +6,7 @@ follows Pelletier, Webb and Petitjean, Remote Sensing 11, 2019, with one layer l
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -27,6 +28,7 @@ BATCH_TILES, BATCH_SAMPLES = 8, 64
 LARGE = 32
 """Side from which on the U-Net works at half resolution inside."""
 PREDICT_AT_ONCE = 256
+Make = Callable[[Inputs, int], nn.Module]
 
 
 class TemporalCNN(nn.Module):
@@ -77,10 +79,14 @@ class Network:
     Args:
         seed: seed of weights and batches.
         steps: number of steps.
+        make: from inputs and the number of answers to a network that gives ``(B, K, h, w)`` for standardised
+            ``(B, T C, H, W)``, or ``(B, C, T)`` for series; called with the random stream of the seed. By default the
+            one that fits the task.
+        rate: peak learning rate.
     """
 
-    def __init__(self, seed: int, steps: int = STEPS) -> None:
-        self._seed, self._steps = seed, steps
+    def __init__(self, seed: int, steps: int = STEPS, *, make: Make | None = None, rate: float = RATE) -> None:
+        self._seed, self._steps, self._make, self._rate = seed, steps, make or _network_for, rate
         self._net: nn.Module | None = None
         self._classes = True
 
@@ -93,7 +99,7 @@ class Network:
         answers = torch.from_numpy(self._scaled(target))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(rng.key(self._seed, "real10 network") % 2**63)
-            self._net = _network_for(inputs, len(target.names))
+            self._net = self._make(inputs, len(target.names))
             with torch.no_grad():
                 self._net(images[:1])  # lazy layers learn their size
             self._train(images, answers)
@@ -116,8 +122,8 @@ class Network:
         self._net.train()
         maps = images.ndim == 4
         size = min(BATCH_TILES if maps else BATCH_SAMPLES, len(images))
-        optimiser = torch.optim.AdamW(self._net.parameters(), lr=RATE, weight_decay=DECAY)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=self._steps)
+        optimiser = torch.optim.AdamW(self._net.parameters(), lr=self._rate, weight_decay=DECAY)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, self._rate, total_steps=self._steps)
         stream = rng.generator(self._seed, "real10 batches")
         order: list[int] = []
         for _ in range(self._steps):

@@ -96,14 +96,20 @@ def simple_errors(task: MaskedReconstruction, samples: Sequence[Batch], seed: in
         image = batch.inputs["image"]
         values = task.normalise(image.values, image.valid).numpy()
         hidden = hidden_dates(batch, 1, seed, number).hidden.numpy()
-        for name, made in _simple(values, image.time.numpy(), hidden).items():
+        for name, made in simple(values, image.time.numpy(), hidden).items():
             sums[name] += float(((made - values[hidden]) ** 2).sum(dtype=np.float64))
         count += int(values[hidden].size)
     return {name: total / count for name, total in sums.items()}
 
 
-def _simple(values: np.ndarray, time: np.ndarray, hidden: np.ndarray) -> dict[str, np.ndarray]:
-    """Each hidden image ``(B, C, H, W)`` from the other dates of its series alone."""
+def simple(values: np.ndarray, time: np.ndarray, hidden: np.ndarray) -> dict[str, np.ndarray]:
+    """Each hidden image ``(B, C, H, W)`` from the other dates of its series alone: nearest, mean and interpolated.
+
+    Args:
+        values: ``(B, T, C, H, W)``.
+        time: seconds ``(B, T)``.
+        hidden: bool ``(B, T)``, one date of each series.
+    """
     samples = np.arange(len(values))
     place = hidden.argmax(axis=1)
     others = np.stack([np.delete(np.arange(values.shape[1]), each) for each in place])

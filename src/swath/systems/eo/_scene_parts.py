@@ -26,7 +26,11 @@ VARIABLE = "SWATH_DATA"
 NODATA = 255
 LARGE = 128  # side of the chips that show every pixel once; few files, few cut windows of mean features
 NO_DROP = DropRules(min_valid=0.0, min_labelled=0.0)
-KINDS: dict[DataKind, str] = {"real": "The data are real.", "fixture": "The data are a made-up miniature tree."}
+KINDS: dict[DataKind, str] = {
+    "real": "The data are real.",
+    "simulated": "The data are simulated.",
+    "fixture": "The data are a made-up miniature tree.",
+}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ follows from its cover, climate and weather (``docs/world.md``), so that season 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +158,15 @@ def made_up(places: int, days: int, size: int, seed: int = 0, *, noise: float = 
         GeoBox((size, size), Affine(1e-4, 0, x, 0, -1e-4, y), "EPSG:4326") for x, y in zip(lon, lat, strict=True)
     )
     return Series(values.astype(np.float32), first + day * 86_400, grids, "fixture")
+
+
+def shuffled(series: Series, seed: int) -> Series:
+    """The values of each band in random order over all places, days and pixels: only their distribution is left."""
+    draw = rng.generator(seed, "shuffled series")
+    by_band = np.moveaxis(series.values, 2, 0).reshape(len(BANDS), -1)
+    shape = np.moveaxis(series.values, 2, 0).shape
+    mixed = np.stack([draw.permutation(each) for each in by_band]).reshape(shape)
+    return replace(series, values=np.ascontiguousarray(np.moveaxis(mixed, 0, 2)))
 
 
 class SeriesLoader:
