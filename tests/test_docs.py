@@ -124,7 +124,8 @@ def check_swath(line: str, words: Sequence[str], *, complete: bool) -> None:
         context = command.context_class(command, info_name=command.name, parent=context)
     assert not rest, f"'{line}': too many arguments: {rest}"
     if complete and not {"--help", "-h"} & set(words):
-        absent = [p.name for p in command.params if p.required and not isinstance(given.get(p.name), str | list | tuple)]
+        told = {name for name, value in given.items() if isinstance(value, str | list | tuple)}
+        absent = [p.name for p in command.params if p.required and p.name not in told]
         assert not absent, f"'{line}': {', '.join(absent)} are required"
 
 
