@@ -49,3 +49,12 @@ def test_published_sizes_by_name(swath: Run) -> None:
     assert code == 0 and json.loads(out)[-1]["parameters"] > 6e8
     code, _, error = swath("check", "prithvi_eo_v2_60")
     assert code == 2 and "prithvi_eo_v2_600" in error
+
+
+def test_a_system_tells_the_sizes_that_it_stands_for(swath: Run) -> None:
+    code, out, _ = swath("check", "satmaepp", "--json")
+    rows = json.loads(out)
+    assert code == 0 and {row["size"] for row in rows} == {"satmaepp_vitl_grouped", "satmaepp_vitl_rgb"}
+    encoder = {row["size"]: row["parameters"] for row in rows if row["part"] == "encoder"}
+    assert encoder["satmaepp_vitl_grouped"] == 302_970_880
+    assert "publishes no model" in swath("check", "reobench")[1]

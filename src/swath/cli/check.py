@@ -19,7 +19,8 @@ def add_to(app: typer.Typer, panel: str) -> None:
 
 def check(
     source: Annotated[
-        str, typer.Argument(metavar="CHIPS", help="Folder of a chip set or joined ones; or the name of a size.")
+        str,
+        typer.Argument(metavar="CHIPS", help="Folder of a chip set or joined ones; or the name of a size or system."),
     ],
     config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML with the training options.")] = None,
     backbone: Annotated[str | None, typer.Option(help="Backbone, such as unet, vit_small, swin_tiny.")] = None,
@@ -37,11 +38,7 @@ def check(
     from swath.cli import show
 
     if not Path(source).is_dir():
-        rows = _size(source)
-        if json:
-            show.as_json([{"part": part, "parameters": number} for part, number in rows])
-        else:
-            show.table(source, ("part", "parameters"), [(part, f"{number:,}") for part, number in rows])
+        _tell_sizes(source, json)
         return
     from swath.checking import check as dry_run
 
@@ -55,6 +52,26 @@ def check(
         _tell(found)
     if found.problems:
         raise typer.Exit(1)
+
+
+def _tell_sizes(name: str, json: bool) -> None:
+    """The parts of a published size, or of all sizes that a system stands for."""
+    from swath import systems
+    from swath.cli import show
+
+    chosen = getattr(systems.load(name), "PAPER", ()) if name in systems.slugs() else (name,)
+    if not chosen:
+        show.say(f"'{name}' is a system that publishes no model: there is no size to check")
+        return
+    found = {size: _size(size) for size in chosen}
+    if json:
+        rows = [
+            {"size": size, "part": part, "parameters": number} for size, each in found.items() for part, number in each
+        ]
+        show.as_json(rows)
+        return
+    for size, each in found.items():
+        show.table(size, ("part", "parameters"), [(part, f"{number:,}") for part, number in each])
 
 
 def _size(name: str) -> Sequence[tuple[str, int]]:

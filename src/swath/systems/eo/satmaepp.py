@@ -46,6 +46,8 @@ SLUG = "satmaepp"
 TITLE = "SatMAE++: masked pretraining at several scales"
 TIER = "reproduced"
 DATA: DataKind = "real"
+PAPER = ("satmaepp_vitl_grouped", "satmaepp_vitl_rgb")
+"""The published sizes, by their names in ``swath.models.sizes``."""
 FOLDER = "rsscn7_128"
 PRETRAINED = ("single", "multi", "multi_lowpass")
 
