@@ -98,7 +98,8 @@ def fit(
     Writes ``log.csv`` (one line per epoch), ``last/`` and ``best/`` (checkpoints), ``training_state.safetensors``.
 
     Args:
-        task: a task that is also a ``torch.nn.Module``; its trained parameters are those that require gradients.
+        task: a task that is also a ``torch.nn.Module``, or whose ``student`` is one; the trained parameters are those
+            that require gradients.
         loader: training batches.
         config: how to train.
         out: output directory.
@@ -149,9 +150,11 @@ class _Run:
     """A training run: the parts of ``fit`` and the steps of its loop."""
 
     def __init__(self, task: Trainable, loader: BatchLoader, config: FitConfig, out: Path, seed: int) -> None:
-        if not isinstance(task, nn.Module):
+        learner = getattr(task, "student", task)  # what learns from another model is trained and saved without it
+        if not isinstance(learner, nn.Module):
             raise ContractError(f"The task is a {type(task).__name__}", expected="a torch module", remedy="derive it")
-        self.task, self.module, self.loader, self.config, self.out, self.seed = task, task, loader, config, out, seed
+        self.task, self.module, self.loader, self.config, self.out, self.seed = task, learner, loader, config, out, seed
+        self.origin: dict[str, Any] = getattr(task, "origin", {})
         self.device, self.amp = choose_device(config)
         self.module.to(self.device)
         self.team, self.curves = Team(), cast("Curves | None", None)
@@ -264,7 +267,7 @@ class _Run:
             progress.end_epoch()
             return
         with self.average.applied() if self.average else nullcontext(), evaluation(self.module):
-            scores = {} if validate is None else {k: float(v) for k, v in validate(self.task, epoch).items()}
+            scores = {} if validate is None else {k: float(v) for k, v in validate(self.module, epoch).items()}
             self._tick()
             line = {
                 "epoch": epoch,
@@ -306,9 +309,9 @@ class _Run:
     def _checkpoint(self, name: str, line: dict[str, Any]) -> None:
         save_checkpoint(
             self.out / name,
-            self.task,
+            cast(Trainable, self.module),
             config=self.config.model_dump(mode="json"),
-            provenance={"seed": self.seed, "averaged": self.average is not None, **line},
+            provenance={"seed": self.seed, "averaged": self.average is not None, **self.origin, **line},
         )
 
     def _tick(self) -> None:

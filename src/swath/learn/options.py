@@ -231,12 +231,13 @@ def _check_together(options: TrainOptions, where: str) -> None:
     """Refuse options without a use: silence would hide a mistake."""
     given, asked = options.model_fields_set, options.distil.depth is not None
     shaped = [name for name in ("network", "fusion", "time", "series", "pretrained") if asked and name in given]
-    idle = {
+    both = "a student whose shape is the teacher's ('distil.depth'), or this, not both"
+    idle: dict[str, tuple[bool, str]] = {
         "distil": ("distil" in given and options.teacher is None, "a 'teacher' to learn from"),
         "distil.layers": ("layers" in options.distil.model_fields_set and not asked, "'distil.depth' beside it"),
         "cache_views": (options.cache_views is not None and (options.teacher is not None or not options.cache),
                         "'cache: true' and no 'teacher'"),
-        **{name: (True, "a student whose shape is the teacher's ('distil.depth'), or this, not both") for name in shaped},
+        **dict.fromkeys(shaped, (True, both)),
     }  # fmt: skip
     for name, (wrong, expected) in idle.items():
         if wrong:
