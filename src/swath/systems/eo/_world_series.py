@@ -18,7 +18,7 @@ from odc.geo.geobox import GeoBox
 
 from swath import cubes, rng, sensors
 from swath.errors import InputError
-from swath.files import write_whole
+from swath.files import user_cache, write_whole
 from swath.nn import Normalise
 from swath.sensors import BandSet
 from swath.sources.world.render.conditions import Conditions
@@ -158,6 +158,21 @@ def made_up(places: int, days: int, size: int, seed: int = 0, *, noise: float = 
         GeoBox((size, size), Affine(1e-4, 0, x, 0, -1e-4, y), "EPSG:4326") for x, y in zip(lon, lat, strict=True)
     )
     return Series(values.astype(np.float32), first + day * 86_400, grids, "fixture")
+
+
+def series_for(folder: Path | None, *, made_up_instead: bool, places: int, days: int, size: int) -> Series:
+    """Series of world 0, made where they are not yet kept, or made-up ones.
+
+    Args:
+        folder: where the simulated ones are kept; the user's cache by default.
+        made_up_instead: take made-up ones.
+        places: how many.
+        days: D of each.
+        size: side in pixels.
+    """
+    if made_up_instead:
+        return made_up(places, days, size)
+    return simulated(World(0), folder or user_cache("world-series"), days=days, size=size, places=places)
 
 
 def shuffled(series: Series, seed: int) -> Series:

@@ -26,13 +26,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from swath import judge
-from swath.files import make_folder, user_cache
+from swath.files import make_folder
 from swath.learn import FitConfig, fit
 from swath.learn.objectives import MaskedReconstruction, MaskingOptions, picture
 from swath.learn.reproduce import repeatable, seeded
 from swath.nn.masked_autoencoder import MaskedAutoencoder
 from swath.nn.space_time import Condition, MaskedAutoencoderSpec
-from swath.sources.world.world import World
 from swath.systems.eo import _prithvi_gaps as gaps
 from swath.systems.eo import _runs
 from swath.systems.eo import _scene_parts as parts
@@ -122,11 +121,9 @@ class Prepared:
     @classmethod
     def of(cls, config: Config) -> Prepared:
         """The series of a configuration, made where they are not yet kept."""
-        if config.made_up:
-            series = world_series.made_up(config.places, config.days, config.side)
-        else:
-            folder = config.folder or user_cache("world-series")
-            series = world_series.simulated(World(0), folder, days=config.days, size=config.side, places=config.places)
+        series = world_series.series_for(
+            config.folder, made_up_instead=config.made_up, places=config.places, days=config.days, size=config.side
+        )
         return cls(series, gaps.fingerprint(series))
 
 
