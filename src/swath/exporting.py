@@ -13,9 +13,18 @@ if TYPE_CHECKING:
     from swath.chips import ChipSet
     from swath.judge import Score
     from swath.predict.export import Cost, ExportRecord
-    from swath.types import Batch, Predictor
+    from swath.types import Batch, Predictor, Task
 
 PathLike = Path | str
+METRIC: dict[Task, str] = {
+    "segmentation": "miou",
+    "change": "miou",
+    "classification": "accuracy",
+    "multilabel": "f1_macro",
+    "regression": "r2",
+    "pixel_regression": "r2",
+}
+"""The score that is compared."""
 CALIBRATION_CHIPS, COMPARED_CHIPS, TIMED_CHIPS = 64, 64, 4
 """Training chips that give the ranges of int8, chips that both models predict, and chips in a timed batch."""
 
@@ -79,7 +88,8 @@ def export(
     chipset = None if chips is None else room.open(Path(chips))
     task: Any = learn.load_checkpoint(model_folder(Path(model)))
     plain = out if precision == "float32" else out.with_name(f"{out.stem}_float32.onnx")
-    record = runtime.write_onnx(task, plain, side=tile, source=Path(model).name)
+    graph = task if isinstance(task, learn.SegmentationTask) else runtime.SingleInput(task)
+    record = runtime.write_onnx(graph, plain, side=tile, dates=getattr(graph, "dates", 1), source=Path(model).name)
     if precision == "int8" and chipset is not None:
         record = runtime.quantise(plain, out, _batches(chipset, "train", CALIBRATION_CHIPS))
         plain.unlink()
@@ -87,34 +97,39 @@ def export(
     exported = runtime.OnnxPredictor(out)
     if chipset is None:
         return ExportReport(out, record, {}, {}, "", ())
-    return _compared(ExportReport(out, record, {}, {}, "", ()), task, exported, chipset, split)
+    return _compared(ExportReport(out, record, {}, {}, "", ()), (task, graph), exported, chipset, split)
 
 
-def _compared(report: ExportReport, task: Any, exported: Predictor, chipset: ChipSet, split: str) -> ExportReport:
+def _compared(
+    report: ExportReport, trained: tuple[Any, Any], exported: Predictor, chipset: ChipSet, split: str
+) -> ExportReport:
+    """The report with scores, differences and costs; ``trained`` is the model and its graph in torch."""
     from swath import verbs
     from swath.predict.export import largest_difference
 
+    task, graph = trained
     scores: list[Score] = [verbs.score(each, chipset, split=split) for each in (task, exported)]
-    metric = "miou" if task.task in ("segmentation", "change") else "accuracy"
+    metric = METRIC[task.task]
     return ExportReport(
         model=report.model,
         record=report.record,
         difference=largest_difference(task, exported, _batches(chipset, split, COMPARED_CHIPS)),
         scores={name: each.value(metric) for name, each in zip(("trained", "exported"), scores, strict=True)},
         metric=metric,
-        costs=_costs(report, task, exported, _batches(chipset, split, TIMED_CHIPS)[0]),
+        costs=_costs(report, (task, graph), exported, _batches(chipset, split, TIMED_CHIPS)[0]),
     )
 
 
-def _costs(report: ExportReport, task: Any, exported: Predictor, batch: Batch) -> tuple[Cost, ...]:
+def _costs(report: ExportReport, trained: tuple[Any, Any], exported: Predictor, batch: Batch) -> tuple[Cost, ...]:
     """Seconds of the same batch in torch and in the other runtime, on as many threads."""
     from swath.predict.export import count_macs, measure
 
+    task, graph = trained
     shape = tuple(next(iter(batch.inputs.values())).values.shape)
     pixels = shape[0] * shape[3] * shape[4]
     parameters = sum(parameter.numel() for parameter in task.parameters())
     bands = len(report.record.bands)
-    macs = count_macs(task, (1, shape[1], bands, *shape[3:]))
+    macs = count_macs(graph, (1, shape[1], bands, *shape[3:]))
     return (
         measure("trained (torch)", lambda: task.predict(batch), pixels, parameters=parameters, macs=macs),
         measure(

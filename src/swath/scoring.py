@@ -44,7 +44,9 @@ def scoring(
             remedy="choose another split, or cut more chips",
         )
     loader = room.ChipLoader(chipset, ids, batch_size=32, seed=0, shuffle=False)
-    config = learn.read_record(model_folder(Path(model)))["config"] if isinstance(model, Path | str) else None
+    # An exported model has no training options beside it.
+    folder = model_folder(Path(model)) if isinstance(model, Path | str) and Path(model).is_dir() else None
+    config = None if folder is None else learn.read_record(folder)["config"]
     judge.check_fits(predictor, chipset)
     kind = judge.kind_of(chipset, data_kind)
     facts = judge.facts_of(chipset, table, predictor, part=split, data_kind=kind, config=config)

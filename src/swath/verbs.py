@@ -135,6 +135,7 @@ def fit(
     head: str | None = None,
     pretrained: PathLike | None = None,
     tuning: str | None = None,
+    teacher: PathLike | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> SegmentationTask | ModelTask:
@@ -153,6 +154,7 @@ def fit(
         head: name of the head; beats ``config``.
         pretrained: folder of a trained model, or name of a published encoder; beats ``config``.
         tuning: how much of the network learns; beats ``config``.
+        teacher: folder of a trained model to learn from as well; beats ``config``.
         seed: seed of initialisation, data order and augmentation.
         progress: show a progress bar.
 
@@ -163,7 +165,7 @@ def fit(
     from swath import chips as room
     from swath import learn, types
 
-    _check_run(Path(out))
+    check_run(Path(out))
     options = learn.read_options(
         config,
         epochs=epochs,
@@ -173,6 +175,7 @@ def fit(
         head=head,
         pretrained=None if pretrained is None else str(pretrained),
         tuning=tuning,
+        teacher=None if teacher is None else str(teacher),
     )
     samples = room.open_samples(Path(chips)) if isinstance(chips, Path | str) else chips
     split = types.Split.load(samples.folder / "split.parquet")
@@ -371,13 +374,14 @@ def as_cube(scene: xr.DataTree | xr.Dataset | PathLike) -> xr.Dataset:
     return cubes.to_cube(tree)
 
 
-def _check_run(out: Path) -> None:
+def check_run(out: Path) -> None:
     """A run may begin in a new or empty folder, and goes on in its own."""
     from swath import learn
     from swath.learn.fit import LOG
     from swath.learn.state import STATE
+    from swath.learn.training import FEATURES
 
-    if not out.exists() or any((out / name).exists() for name in (STATE, LOG, learn.BEST, learn.LAST)):
+    if not out.exists() or any((out / name).exists() for name in (STATE, LOG, learn.BEST, learn.LAST, FEATURES)):
         return
     others = [entry.name for entry in out.iterdir() if not entry.name.startswith(".")] if out.is_dir() else None
     if others is None or others:

@@ -94,23 +94,34 @@ def train(
     backbone: Annotated[str | None, typer.Option(help="Backbone, such as unet, vit_small, swin_tiny.")] = None,
     pretrained: Annotated[str | None, typer.Option(help="Folder of a trained model, or name of an encoder.")] = None,
     tuning: Annotated[str | None, typer.Option(help="full, frozen, linear, lora, bottleneck, prompt, ...")] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Folder of a trained model: a smaller one also learns from its answers.")
+    ] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="mae: pretrain without labels, with --config of docs/pretraining.md.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation and data order.")] = 0,
 ) -> None:
     """Train on chips, or with --features on a few labels. Stopped runs on chips go on exactly where they were."""
     from swath import verbs
-    from swath.cli import few, show
+    from swath.cli import few, show, unlabelled
 
     asked = few.Asked(head, column, block, scene, map_)
     own = {f"--{name}": value for name, value in (*vars(asked).items(), ("data", data)) if name != "head"}
     of_chips: dict[str, object] = {"--config": config, "--epochs": epochs, "--learning-rate": learning_rate}
     of_chips |= {"--batch-size": batch_size, "--backbone": backbone, "--pretrained": pretrained, "--tuning": tuning}
-    few.check_options(features, own, of_chips)
+    few.check_options(features, own, {**of_chips, "--teacher": teacher, "--objective": objective})
     if features is not None:
         few.train(features, source, out, asked, seed, "real" if data is None else data.value)
         return
+    if objective is not None:
+        labelled = {"--head": head, "--backbone": backbone, "--pretrained": pretrained}
+        unlabelled.check_options(objective, {**labelled, "--tuning": tuning, "--teacher": teacher})
+        unlabelled.pretrain(source, out, config, (epochs, learning_rate, batch_size), seed)
+        return
     verbs.fit(
         source, out, config=config, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size,
-        backbone=backbone, head=head, pretrained=pretrained, tuning=tuning, seed=seed,
+        backbone=backbone, head=head, pretrained=pretrained, tuning=tuning, teacher=teacher, seed=seed,
     )  # fmt: skip
     show.say(f"model: {out}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from swath.errors import ConfigError, InputError, nearest
@@ -16,6 +17,13 @@ from swath.learn.pretrained import check_no_backbone, check_statistics, fill_bac
 from swath.learn.published import PublishedNetwork
 from swath.learn.record import tune
 from swath.learn.reproduce import seeded
+from swath.learn.transferred import (
+    TransferredNetwork,
+    check_same_unit,
+    check_transferred,
+    masked_run,
+    transferred,
+)
 from swath.nn import Normalise
 from swath.nn.branch import SERIES, Time
 from swath.nn.joint import Fusion, JointNetwork
@@ -108,10 +116,12 @@ def build(samples: Described, measured: Measured, options: TrainOptions, *, seed
         ConfigError: options that do not fit the samples or each other.
         InputError: a band is missing, or weights do not fit.
     """
+    run = masked_run(options.pretrained)
+    if run is not None:
+        return _on_pretrained(run, samples, measured, options, seed, say)
     bands = chosen_bands(samples, options)
     goal = make_goal(samples, measured, options)
-    colours = [entry.colour for entry in getattr(samples, "legend", ())] if goal.target == "label" else []
-    colours = colours if len(colours) == len(goal.names) else []
+    colours = _colours(samples, goal)
     with seeded(seed, "initialise"):
         published = published_for(samples.task, bands, goal.raw, options)
         if published is None:
@@ -129,6 +139,29 @@ def build(samples: Described, measured: Measured, options: TrainOptions, *, seed
             say(str(report))
     tune_network(network, options, seed)
     return ModelTask(network, goal, intake, colours=colours, modality_dropout=options.modality_dropout)
+
+
+def _colours(samples: Described, goal: AnyGoal) -> list[str]:
+    """One per class, or none."""
+    colours = [entry.colour for entry in getattr(samples, "legend", ())] if goal.target == "label" else []
+    return colours if len(colours) == len(goal.names) else []
+
+
+def _on_pretrained(
+    run: Path, samples: Described, measured: Measured, options: TrainOptions, seed: int, say: Say
+) -> ModelTask:
+    """A task on the encoder of a pretraining, with the statistics of that, which the encoder expects."""
+    bands, goal = chosen_bands(samples, options), make_goal(samples, measured, options)
+    check_transferred(samples.task, list(bands), options)
+    name, offered = next(iter(bands.items()))
+    usual = options.model_copy(update={"network": options.network.model_copy(update={"backbone": "vit_small"})})
+    head = (usual_head(samples.task, usual), options.network.head_width)
+    with seeded(seed, "initialise"):
+        network, intake, told = transferred(run, name, offered, samples.dates[name], goal.raw, head)
+    check_same_unit(make_intake(samples, intake.bands, measured), intake, str(options.pretrained))
+    say(told)
+    tune_network(network, options, seed)
+    return ModelTask(network, goal, intake, colours=_colours(samples, goal))
 
 
 def chosen_bands(samples: Described, options: TrainOptions) -> dict[str, BandSet]:
@@ -285,7 +318,7 @@ def make_intake(
     return Intake(bands, normalise, {name: samples.dates[name] for name in bands}, needs_days=needs_days)
 
 
-def tune_network(network: JointNetwork, options: TrainOptions, seed: int) -> None:
+def tune_network(network: JointNetwork | TransferredNetwork, options: TrainOptions, seed: int) -> None:
     """Choose what learns; what lies behind the backbones always does.
 
     Raises:

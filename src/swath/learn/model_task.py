@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,9 @@ from swath.nn.joint import JointNetwork
 from swath.sensors import BandSet
 from swath.types import Batch, Prediction, Task
 
+if TYPE_CHECKING:
+    from swath.learn.transferred import TransferredNetwork
+
 SECTIONS = ("task", "architecture", "inputs", "classes", "colours", "loss")
 """What ``model.json`` of such a task has to hold."""
 
@@ -28,7 +31,8 @@ class ModelTask(nn.Module):
     """A network with its inputs and its goal: source of the training loss and ``Predictor`` in one.
 
     Args:
-        network: a ``JointNetwork``, which gets an ``intake``; or a ``PublishedNetwork``, which reads batches itself.
+        network: a ``JointNetwork`` or ``TransferredNetwork``, which gets an ``intake``; or a ``PublishedNetwork``,
+            which reads batches itself.
         goal: what the numbers mean.
         intake: bands and statistics of every input.
         colours: one ``#rrggbb`` per class for maps, or empty.
@@ -40,7 +44,7 @@ class ModelTask(nn.Module):
 
     def __init__(
         self,
-        network: JointNetwork | PublishedNetwork,
+        network: JointNetwork | PublishedNetwork | TransferredNetwork,
         goal: AnyGoal,
         intake: Intake | None = None,
         *,
@@ -199,7 +203,7 @@ class ModelTask(nn.Module):
             "outputs of the network": (spec.outputs, self.goal.raw, f"numbers that '{self.task}' needs"),
             "colours": (len(self.colours or self.classes), len(self.classes), "classes"),
         }
-        if isinstance(self.network, JointNetwork):
+        if not isinstance(self.network, PublishedNetwork):
             if self.intake is None or set(self.intake.bands) != set(self.network.spec.inputs):
                 raise ConfigError(
                     f"The inputs are {', '.join(self.inputs)} and those of the network "
@@ -225,7 +229,7 @@ class ModelTask(nn.Module):
             )  # fmt: skip
 
 
-def _inputs_of(network: JointNetwork | PublishedNetwork) -> Mapping[str, BandSet]:
+def _inputs_of(network: nn.Module) -> Mapping[str, BandSet]:
     if isinstance(network, PublishedNetwork):
         return network.inputs
     raise ConfigError(

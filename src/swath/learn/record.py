@@ -19,6 +19,7 @@ ARCHITECTURES = {
     "network": "swath.nn.network:Network",
     "joint": "swath.nn.joint:JointNetwork",
     "published": "swath.learn.published:PublishedNetwork",
+    "transferred": "swath.learn.transferred:TransferredNetwork",
     "pretrained_encoder": "swath.learn.objectives.transfer:PretrainedNetwork",
 }
 """Name in a checkpoint -> ``module:class``. The class keeps its constructor arguments as a dataclass in ``spec``."""

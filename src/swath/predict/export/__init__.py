@@ -7,12 +7,14 @@ from swath.predict.export.graph import Exportable, write_onnx
 from swath.predict.export.quantise import quantise
 from swath.predict.export.record import ExportRecord, read_record, record_path
 from swath.predict.export.session import OnnxPredictor, largest_difference
+from swath.predict.export.single import SingleInput
 
 __all__ = [
     "Cost",
     "ExportRecord",
     "Exportable",
     "OnnxPredictor",
+    "SingleInput",
     "count_macs",
     "largest_difference",
     "measure",

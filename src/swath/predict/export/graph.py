@@ -127,7 +127,8 @@ def _difference(module: torch.nn.Module, out: Path, record: ExportRecord, shape:
 
 def _multiple(module: torch.nn.Module) -> int:
     """What the network pads rows and columns to: padding is fixed when a graph is traced, so it happens outside."""
-    return int(getattr(getattr(module, "network", None), "multiple", 1))
+    own = getattr(module, "multiple", None)
+    return int(own if own is not None else getattr(getattr(module, "network", None), "multiple", 1))
 
 
 def _check(task: Exportable, out: Path, side: int) -> None:

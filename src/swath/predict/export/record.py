@@ -34,7 +34,8 @@ class ExportRecord:
         dates: T.
         classes: class names, empty for quantities.
         colours: one ``#rrggbb`` per class, or empty.
-        valid_rule: a pixel is predicted where ``any`` band is valid, or where ``all`` are.
+        valid_rule: a pixel is predicted where ``any`` band is valid, where ``all`` are, or where some band is valid on
+            ``each`` date.
         side: rows and columns of every input, or 0 where any size will do.
         multiple: rows and columns have to be multiples of this; the session repeats the border up to there, as the
             network does.
@@ -50,7 +51,7 @@ class ExportRecord:
     dates: int
     classes: tuple[str, ...]
     colours: tuple[str, ...]
-    valid_rule: Literal["any", "all"]
+    valid_rule: Literal["any", "all", "each"]
     side: int
     multiple: int
     precision: Precision
@@ -111,7 +112,7 @@ def read_record(model: Path | str) -> ExportRecord:
 
 def _from(content: Mapping[str, Any]) -> ExportRecord:
     bands = [Band(**{**entry, "aliases": tuple(entry["aliases"])}) for entry in content["bands"]]
-    if content["precision"] not in PRECISIONS or content["valid_rule"] not in ("any", "all"):
+    if content["precision"] not in PRECISIONS or content["valid_rule"] not in ("any", "all", "each"):
         raise ValueError("the precision or the rule of validity is unknown")
     return ExportRecord(
         task=cast(Task, str(content["task"])),

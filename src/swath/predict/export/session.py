@@ -58,7 +58,9 @@ class OnnxPredictor:
         found = self.run(values.cpu().numpy(), valid.cpu().numpy())
         name = OUTPUTS[self.task][0]
         seen = valid.flatten(1, 2)
-        where = seen.any(dim=1) if self.record.valid_rule == "any" else seen.all(dim=1)
+        where = seen.all(dim=1) if self.record.valid_rule == "all" else seen.any(dim=1)
+        if self.record.valid_rule == "each":
+            where = valid.any(dim=2).all(dim=1)
         where = where if self.task in DENSE else where.flatten(1).any(dim=1)
         output = torch.from_numpy(found).to(values.device)
         return Prediction(self.task, {name: output}, where, self.classes)
