@@ -13,11 +13,15 @@ from odc.geo.geobox import GeoBox
 
 from swath import rng
 from swath.errors import ConfigError, ContractError, InputError
-from swath.learn import SegmentationTask
+from swath.learn import ModelTask, SegmentationTask
+from swath.learn.goals import AnyGoal, LabelGoal, ValueGoal
+from swath.learn.intake import Intake
 from swath.nn import Normalise, UNet
-from swath.nn.network import Network
+from swath.nn.branch import Time
+from swath.nn.joint import JointNetwork
 from swath.predict.export import (
     OnnxPredictor,
+    SingleInput,
     count_macs,
     largest_difference,
     measure,
@@ -27,7 +31,7 @@ from swath.predict.export import (
     write_onnx,
 )
 from swath.sensors import Band, BandSet
-from swath.types import Batch, Modality
+from swath.types import Batch, Modality, Task
 
 BANDS = BandSet((Band("B04", kind="reflectance"), Band("B08", kind="reflectance"), Band("B11", kind="reflectance")))
 CLASSES = ("water", "soil", "plants", "ice")
@@ -127,25 +131,73 @@ def test_int8_agrees_where_ranges_come_from_like_chips(task: SegmentationTask, e
         quantise(exported, tmp_path / "other.onnx", [])
 
 
-def test_networks_of_one_size_say_so(tmp_path: Path) -> None:
+def model_of(task: Task, dates: int = 1, time: Time = "pool", inputs: tuple[str, ...] = ("image",)) -> ModelTask:
+    """A small transformer for any task."""
+    sizes = {name: {"bands": 3, "dates": dates} for name in inputs}
+    goal: AnyGoal = LabelGoal(task, CLASSES)
+    if task == "regression":
+        goal = ValueGoal(task, ("height", "mass"), [100.0, 5.0], [50.0, 2.0], units=("m", "t"))
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        network = Network(
-            "vit_tiny", 3, 4, head="fcn", head_width=16,
-            options={"depth": 2},
+        network = JointNetwork(
+            sizes, len(goal.names), backbone="vit_micro", head="vector", time=time,
+            options={"depth": 1, "width": 12, "patch": 8}, series={"width": 4} if time == "gru" else {},
         )  # fmt: skip
-    task = task_of(network)
-    out = tmp_path / "vit.onnx"
-    assert write_onnx(task, out, side=32).side == 32
-    predictor = OnnxPredictor(out)
-    batch = batch_of(2, 32, 32)
-    torch.testing.assert_close(
-        predictor.predict(batch).outputs["logits"], task.predict(batch).outputs["logits"], rtol=1e-4, atol=1e-5
-    )
-    smaller = predictor.predict(batch_of(1, 20, 32))
-    assert smaller.outputs["logits"].shape == (1, 4, 20, 32)
+    each = Normalise([0.4, 0.5, 0.6], [0.2, 0.3, 0.25], names=BANDS.names)
+    days = network.needs_days
+    intake = Intake(dict.fromkeys(inputs, BANDS), dict.fromkeys(inputs, each), dict.fromkeys(inputs, dates),
+                    needs_days=days)  # fmt: skip
+    return ModelTask(network, goal, intake).eval()
+
+
+def dated(batch: Batch, dates: int) -> Batch:
+    """Every sample as several dates, which differ."""
+    image = batch.inputs["image"]
+    values = torch.cat([image.values * (date + 1) for date in range(dates)], dim=1)
+    valid = torch.cat([image.valid.roll(date, -1) for date in range(dates)], dim=1)
+    valid[0, -1] = False  # a date that is missing
+    time = image.time.repeat(1, dates)
+    return Batch({"image": Modality(torch.where(valid, values, 0.0), valid, BANDS, time, image.grid)}, ids=batch.ids)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelTask, Path]:
+    task = model_of("classification", 2)
+    out = tmp_path_factory.mktemp("export") / "vit.onnx"
+    graph = SingleInput(task)
+    assert write_onnx(graph, out, side=32, dates=graph.dates).side == 32
+    return task, out
+
+
+def test_a_transformer_of_two_dates_answers_like_its_file_at_its_size(classifier: tuple[ModelTask, Path]) -> None:
+    task, out = classifier
+    predictor, batch = OnnxPredictor(out), dated(batch_of(3, 32, 32), 2)
+    found, wanted = predictor.predict(batch), task.predict(batch)
+    found.check(batch)
+    assert found.outputs["logits"].shape == (3, 4)
+    assert torch.equal(found.valid, wanted.valid)
+    torch.testing.assert_close(found.outputs["logits"], wanted.outputs["logits"], rtol=1e-4, atol=1e-5)
+    assert predictor.predict(dated(batch_of(1, 20, 32), 2)).outputs["logits"].shape == (1, 4)
     with pytest.raises(InputError, match="at most 32 x 32"):
-        predictor.predict(batch_of(1, 48, 32))
+        predictor.predict(dated(batch_of(1, 48, 32), 2))
+    assert count_macs(SingleInput(task), (1, 2, 3, 32, 32)) > 0
+
+
+@pytest.mark.parametrize(("task", "dates", "time"), [("regression", 1, "pool"), ("classification", 2, "difference")])
+def test_the_graph_is_the_task(task: Task, dates: int, time: Time) -> None:
+    model, batch = model_of(task, dates, time), dated(batch_of(3, 16, 16), dates)
+    graph, image, found = SingleInput(model), batch.inputs["image"], model.predict(batch)
+    with torch.no_grad():
+        first = graph(image.values, image.valid)
+    assert torch.equal(first, found.outputs["mean" if task == "regression" else "logits"])
+    assert graph.valid_rule == ("each" if time == "difference" else "any")
+
+
+def test_what_a_graph_cannot_hold_is_refused() -> None:
+    with pytest.raises(ConfigError, match="reads the days"):
+        SingleInput(model_of("classification", 2, "gru"))
+    with pytest.raises(ConfigError, match="inputs image, radar"):
+        SingleInput(model_of("classification", inputs=("image", "radar")))
 
 
 def test_files_that_do_not_belong_together(exported: Path, tmp_path: Path) -> None:
