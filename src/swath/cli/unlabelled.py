@@ -1,4 +1,4 @@
-"""``swath train --objective``: learning without labels, and which options go with it."""
+"""``swath train`` with ``--objective mae``: learning without labels, and which options go with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An encoder that pretraining left (``swath train --objective``), with a head, in the place of a joint network."""
+"""An encoder that pretraining left (``swath train --objective mae``), with a head, in the place of a joint network."""
 
 from __future__ import annotations
 
