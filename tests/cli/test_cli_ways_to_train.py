@@ -9,7 +9,7 @@ import pytest
 from cli_scenes import CUT, SENSOR, Run
 
 from swath import load
-from swath.learn import ModelTask
+from swath.learn import ModelTask, SegmentationTask
 
 VIT = "network: {backbone: vit_micro, head: linear, options: {width: 12, depth: 3, patch: 4}}\nfit: {threads: 1}\n"
 MAE = """model: {width: 16, depth: 2, heads: 2, patch: 4, decoder_width: 16, decoder_depth: 1, decoder_heads: 2}
@@ -83,3 +83,9 @@ def test_an_exported_model_is_scored_and_maps(swath: Run, chips: Path, scene: Pa
     assert scores[0] == scores[1]
     code, _, _ = swath("predict", out, scene, "--out", tmp_path / "map.tif", *SENSOR, "--tile", 64, "--overlap", 16)
     assert code == 0 and (tmp_path / "map.tif").is_file()
+    config.write_text("network: {width: 2, depth: 1}\nfit: {threads: 1}\n")  # and a narrower one learns from it
+    small = tmp_path / "small"
+    assert swath("train", chips, "--out", small, "--teacher", run, "--config", config, *ONE)[0] == 0
+    student = load(small)
+    assert isinstance(student, SegmentationTask)
+    assert json.loads((small / "best" / "model.json").read_text())["provenance"]["distil"]["depth"] is None
