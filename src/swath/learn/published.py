@@ -183,7 +183,7 @@ def untrained(name: str) -> PrestoPixels | GalileoPatches:
         raise ConfigError(
             f"The encoder '{name}' is of the family '{known.family}', which cannot be trained on here",
             expected=f"one of {', '.join(fitting)}",
-            remedy="choose one of these; 'swath embed' and 'swath train --features' take any encoder",
+            remedy="choose one of these; 'swath embed' takes any encoder, and heads learn from what it writes",
         )
     report = LoadReport(name, "no file yet", False, (), (), (), (), (), (0, 0))
     with torch.device("cpu"):  # its version is a hash over numbers, which the meta device has not
