@@ -35,6 +35,10 @@ def test_a_student_of_one_block(swath: Run, chips: Path, tmp_path: Path) -> None
     record = json.loads((student / "last" / "model.json").read_text())
     assert record["architecture"]["arguments"]["options"]["depth"] == 1
     assert record["provenance"]["distil"]["temperature"] == 2
+    config.write_text(f"teacher: {teacher}\ndistil: {{depth: 1}}\nfit: {{threads: 1}}\n")
+    code, out, _ = swath("check", chips, "--config", config, "--json")
+    planned = json.loads(out)
+    assert code == 0 and planned["parameters"] == sum(value.numel() for value in load(student).parameters())
     for folder in teacher.iterdir():  # the student needs nobody
         folder.rename(tmp_path / f"gone_{folder.name}")
     code, out, _ = swath("evaluate", student, chips)
@@ -51,6 +55,9 @@ def test_pretrained_without_labels_and_trained_on_it(swath: Run, chips: Path, tm
     assert json.loads((run / "options.json").read_text())["batch_size"] == 8
     config.write_text("augment: {flips: false, rotations: false, brightness: 0}\nnetwork: {head: linear}\n")
     options = ("--pretrained", run, "--tuning", "frozen", "--config", config, *ONE)
+    code, out, _ = swath("check", chips, *options, "--json")
+    planned = json.loads(out)
+    assert code == 0 and planned["problems"] == [] and planned["output"][1] == 3
     code, out, _ = swath("train", chips, "--out", head, *options)
     assert code == 0 and "what was loaded" in out and "features of the frozen backbone" in out
     assert (head / "features" / "features.json").is_file()

@@ -14,18 +14,20 @@ from torch import nn
 
 from swath.chips import ChipSet, JoinedSet, Statistics
 from swath.errors import InputError, SwathError
-from swath.learn.building import Measured, chosen_bands, make_goal, make_network, published_for, tune_network
+from swath.learn.building import Measured, build, chosen_bands, make_goal, make_network, published_for, tune_network
+from swath.learn.distil import load_teacher, shaped_like
 from swath.learn.faults import dates_faults, label_faults, size_faults, statistics_faults, weights_faults
 from swath.learn.goals import AnyGoal
 from swath.learn.memory import FLOAT, HOW, Memory, estimate, kept_bytes
 from swath.learn.options import TrainOptions
 from swath.learn.published import PublishedNetwork
 from swath.learn.training import check_monitor, with_monitor
+from swath.learn.transferred import TransferredNetwork, masked_run
 from swath.nn.joint import JointNetwork
 from swath.sensors import BandSet
 from swath.types import Features, Split, Task
 
-AnyNetwork = JointNetwork | PublishedNetwork
+AnyNetwork = JointNetwork | PublishedNetwork | TransferredNetwork
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ def plan(samples: ChipSet | JoinedSet, options: TrainOptions) -> Plan:
         options: see ``TrainOptions``.
     """
     problems = _Problems()
+    options = problems.of(lambda: _of_student(options)) or options
     split = problems.of(lambda: _split(samples.folder))
     made = Plan(str(samples.folder), samples.task, names=_names(samples))
     ids: list[str] = []
@@ -165,10 +168,15 @@ def _with_network(
         return made
     config = with_monitor(options.fit, samples.task)
     problems.of(lambda: check_monitor(config, list(goal.tally().scores())))
-    network = problems.of(lambda: meta_network(samples, bands, goal, options))
+    run = masked_run(options.pretrained)
+    if run is not None:
+        network = problems.of(lambda: _on_pretrained(samples, replace(measured, values=values), options))
+    else:
+        network = problems.of(lambda: meta_network(samples, bands, goal, options))
     if network is None:
         return made
-    problems.add(weights_faults(network, bands, measured, options))
+    if run is None:
+        problems.add(weights_faults(network, bands, measured, options))
     if isinstance(network, JointNetwork):
         problems.add(size_faults(network, {each.name: each.shape[-1] for each in made.inputs}))
         problems.add(dates_faults(network, samples))
@@ -179,6 +187,31 @@ def _with_network(
     kept, output = counted
     size = sum(math.prod(each.shape) * (FLOAT + 1) for each in made.inputs)
     return replace(made, output=output, memory=estimate(network, options.fit, kept, size))
+
+
+def _of_student(options: TrainOptions) -> TrainOptions:
+    """The options with the network that the student of a teacher gets.
+
+    Raises:
+        InputError: there is no such teacher.
+        ConfigError: its network cannot have that depth.
+    """
+    if options.teacher is None:
+        return options
+    teacher, _ = load_teacher(options.teacher)
+    return options if options.distil.depth is None else shaped_like(teacher, options)
+
+
+def _on_pretrained(samples: ChipSet | JoinedSet, measured: Measured, options: TrainOptions) -> TransferredNetwork:
+    """The network on the encoder of a pretraining, whose weights are read and then dropped.
+
+    Raises:
+        ConfigError: options that do not fit the encoder.
+        InputError: bands or units do not fit it, or it cannot be read.
+    """
+    network = build(samples, measured, options, seed=0, say=lambda text: None).network
+    assert isinstance(network, TransferredNetwork)  # masked_run has seen to it
+    return network.to("meta")
 
 
 def meta_network(
@@ -244,6 +277,8 @@ def _words(network: AnyNetwork) -> str:
     spec = network.spec
     if isinstance(network, PublishedNetwork):
         return f"{network.spec.encoder} (published, frozen), head {spec.head}"
+    if isinstance(network, TransferredNetwork):
+        return f"encoder of a pretraining, head {spec.head}"
     told = [f"{network.spec.backbone}", f"head {spec.head}"]
     if network.spec.several:
         told.append(f"{network.spec.fusion} fusion")
