@@ -151,7 +151,7 @@ class TrainOptions(BaseModel):
     Args:
         network: backbone and head.
         bands: names of the bands to learn from, or one list per input; all bands of the chips when None.
-        fusion: where several inputs meet: ``early``, ``late`` or ``token``; None: early where dates agree, else late.
+        fusion: where several inputs meet: ``early``, ``late`` or ``token``; None: late.
         time: how dates become one map; None: ``pool``, and ``difference`` for change. See ``swath.nn.branch``.
         series: sizes of the encoder of dates.
         pretrained: folder of a trained model, or name of a published encoder, which then is the backbone.
