@@ -13,6 +13,7 @@ from swath.files import read_yaml
 if TYPE_CHECKING:
     import xarray as xr
 
+    from swath.chips import ChipSet
     from swath.cubes import Legend
 
 PathLike = Path | str
@@ -127,3 +128,12 @@ def check_asked(
             expected=f"options of {given}, and the task {' or '.join(known)}",
             remedy="leave it out; one answer per chip comes from 'swath chips label' afterwards",
         )
+
+
+def split_and_measure(chipset: ChipSet, block: int, buffer: float, seed: int) -> None:
+    """Write the split by blocks and the statistics of its training part into the folder of a chip set."""
+    from swath import chips as room
+
+    split = room.split_by_block(chipset, block_chips=block, buffer_chips=buffer, seed=seed)
+    split.save(chipset.folder / "split.parquet")
+    room.statistics(chipset, split).save(chipset.folder / "statistics.json")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from swath.checking import check as check
-from swath.cutting import check_asked, check_cutting, labels_on
+from swath.cutting import check_asked, check_cutting, labels_on, split_and_measure
 from swath.embedding import check_features
 from swath.embedding import embed as embed
 from swath.embedding import fit_features as fit_features
@@ -95,11 +95,11 @@ def chips(
         seed: seed of the split.
         drop: which windows to leave out; default: ``DropRules()``.
 
-    The folder appears when chips, split and statistics are complete; a chip set that lay there is replaced then.
+    The folder appears when chips, split and statistics are complete; what lay there is replaced then.
 
     Raises:
-        InputError: scene and labels do not overlap, a label is outside the legend, or nothing is left to cut.
-        ConfigError: a number is out of range, or an option was given that labels, values or task do not use.
+        InputError: scene and labels do not overlap, a label is outside the legend, or nothing is left.
+        ConfigError: a number is out of range, or an option that labels, values or task do not use.
     """
     from swath import chips as room
     from swath import cubes
@@ -107,8 +107,7 @@ def chips(
 
     check_cutting(size=size, stride=stride, block=block, buffer=buffer, seed=seed)
     check_asked(labels, values, {"column": column, "legend": legend}, {"quantities": quantities, "units": units}, task)
-    cube = physical_cube(scene)
-    cubes.check_physical(cube)
+    cubes.check_physical(cube := physical_cube(scene))
     with appearing(Path(out)) as folder:
         if labels is not None:
             raster, classes = labels_on(cube, labels, column, legend)
@@ -117,9 +116,7 @@ def chips(
         elif values is not None:
             asked = room.Quantities.of(physical_cube(values), cubes.geobox_of(cube), names=quantities, units=units)
             chipset = room.cut_quantities(cube, asked, folder, size=size, stride=stride, drop=drop)
-        split = room.split_by_block(chipset, block_chips=block, buffer_chips=buffer, seed=seed)
-        split.save(folder / "split.parquet")
-        room.statistics(chipset, split).save(folder / "statistics.json")
+        split_and_measure(chipset, block, buffer, seed)
     return room.open(Path(out))
 
 

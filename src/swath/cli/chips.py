@@ -72,7 +72,6 @@ def cut(
     """Cut a scene and its labels (or quantities) into chips, with an index, a split and statistics."""
     from swath import chips as room
     from swath import verbs
-    from swath.cli import show
 
     names = split_names(bands)
     tree = verbs.open(scene, sensor=sensor, level=level, baseline=baseline, nodata=nodata, bands=names, time=time)
@@ -93,7 +92,14 @@ def cut(
         seed=seed,
         drop=room.DropRules(min_valid=min_valid, min_labelled=min_labelled, min_date_valid=min_date_valid),
     )
-    show.say(f"{len(made)} chips of {size} x {size} pixels in {out}")
+    _tell_cut(made, out)
+
+
+def _tell_cut(made: ChipSet, out: Path) -> None:
+    """What was cut and left out; exit status 6 where chips could not be read."""
+    from swath.cli import show
+
+    show.say(f"{len(made)} chips of {made.size} x {made.size} pixels in {out}")
     for what, count in made.description.left_out.items():
         show.say(f"left out: {count} {what}")
     _describe(out)

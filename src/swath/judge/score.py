@@ -86,7 +86,18 @@ def score(
         )
     if predictor.task == "multilabel":
         return score_multilabel(predictor, batches, target=target or "label", base=base, groups=groups)
-    ids, parts, labelled = _predict_all(predictor, batches, target or "label")
+    return _score_labels(predictor, batches, target or "label", base, groups)
+
+
+def _score_labels(
+    predictor: Predictor,
+    batches: Iterable[Batch],
+    target: str,
+    base: Callable[[int], ResultRow],
+    groups: Mapping[str, str] | None,
+) -> Score:
+    """The score of one class per value, from confusion matrices of single samples."""
+    ids, parts, labelled = _predict_all(predictor, batches, target)
     per_sample = np.concatenate(parts)
     chosen = groups_of(ids, groups)
     pooled = ConfusionMatrix(predictor.classes, per_sample.sum(axis=0))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from swath.chips import Samples
 from swath.errors import ConfigError, InputError, nearest
 from swath.learn.goals import PER_PIXEL, TASKS, AnyGoal, LabelGoal, MultilabelGoal, ValueGoal
 from swath.learn.intake import Intake
@@ -35,40 +36,6 @@ from swath.weights import is_name
 Say = Callable[[str], None]
 
 
-class Described(Protocol):
-    """The facts that a set of samples tells about itself; see ``swath.chips.Samples``."""
-
-    @property
-    def task(self) -> Task:
-        """What is asked."""
-        ...
-
-    @property
-    def inputs(self) -> Mapping[str, BandSet]:
-        """Bands of each input."""
-        ...
-
-    @property
-    def dates(self) -> Mapping[str, int]:
-        """Dates of each input."""
-        ...
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Classes or labels."""
-        ...
-
-    @property
-    def quantities(self) -> tuple[str, ...]:
-        """Quantities."""
-        ...
-
-    @property
-    def units(self) -> tuple[str, ...]:
-        """Unit of each quantity."""
-        ...
-
-
 @dataclass(frozen=True)
 class Measured:
     """What was measured on the train split.
@@ -86,7 +53,7 @@ class Measured:
     values: tuple[Sequence[float], Sequence[float]] = ((), ())
 
 
-def is_plain(samples: Described, options: TrainOptions) -> bool:
+def is_plain(samples: Samples, options: TrainOptions) -> bool:
     """Whether the plain U-Net of ``learn.segmentation`` is all that is asked for."""
     network = options.network
     return (
@@ -102,7 +69,7 @@ def is_plain(samples: Described, options: TrainOptions) -> bool:
     )
 
 
-def build(samples: Described, measured: Measured, options: TrainOptions, *, seed: int, say: Say = print) -> ModelTask:
+def build(samples: Samples, measured: Measured, options: TrainOptions, *, seed: int, say: Say = print) -> ModelTask:
     """An untrained task for some samples.
 
     Args:
@@ -141,14 +108,14 @@ def build(samples: Described, measured: Measured, options: TrainOptions, *, seed
     return ModelTask(network, goal, intake, colours=colours, modality_dropout=options.modality_dropout)
 
 
-def _colours(samples: Described, goal: AnyGoal) -> list[str]:
+def _colours(samples: Samples, goal: AnyGoal) -> list[str]:
     """One per class, or none."""
     colours = [entry.colour for entry in getattr(samples, "legend", ())] if goal.target == "label" else []
     return colours if len(colours) == len(goal.names) else []
 
 
 def _on_pretrained(
-    run: Path, samples: Described, measured: Measured, options: TrainOptions, seed: int, say: Say
+    run: Path, samples: Samples, measured: Measured, options: TrainOptions, seed: int, say: Say
 ) -> ModelTask:
     """A task on the encoder of a pretraining, with the statistics of that, which the encoder expects."""
     bands, goal = chosen_bands(samples, options), make_goal(samples, measured, options)
@@ -164,7 +131,7 @@ def _on_pretrained(
     return ModelTask(network, goal, intake, colours=_colours(samples, goal))
 
 
-def chosen_bands(samples: Described, options: TrainOptions) -> dict[str, BandSet]:
+def chosen_bands(samples: Samples, options: TrainOptions) -> dict[str, BandSet]:
     """The bands of each input to learn from.
 
     Raises:
@@ -193,7 +160,7 @@ def chosen_bands(samples: Described, options: TrainOptions) -> dict[str, BandSet
     return {name: bands.select(asked[name]) for name, bands in samples.inputs.items() if name in asked}
 
 
-def make_goal(samples: Described, measured: Measured, options: TrainOptions) -> AnyGoal:
+def make_goal(samples: Samples, measured: Measured, options: TrainOptions) -> AnyGoal:
     """What is asked, with its losses and weights.
 
     Raises:
@@ -217,9 +184,7 @@ def make_goal(samples: Described, measured: Measured, options: TrainOptions) -> 
     return LabelGoal(task, samples.classes, loss, class_weights=weights, label_smoothing=options.label_smoothing)
 
 
-def make_network(
-    samples: Described, bands: Mapping[str, BandSet], goal: AnyGoal, options: TrainOptions
-) -> JointNetwork:
+def make_network(samples: Samples, bands: Mapping[str, BandSet], goal: AnyGoal, options: TrainOptions) -> JointNetwork:
     """The network for these inputs, on the device of the context.
 
     Raises:
@@ -295,9 +260,7 @@ def usual_fusion(sizes: Mapping[str, Mapping[str, int]], options: TrainOptions) 
     return options.fusion if options.fusion is not None else "late"
 
 
-def make_intake(
-    samples: Described, bands: Mapping[str, BandSet], measured: Measured, needs_days: bool = False
-) -> Intake:
+def make_intake(samples: Samples, bands: Mapping[str, BandSet], measured: Measured, needs_days: bool = False) -> Intake:
     """Bands and statistics of every input.
 
     Raises:

@@ -28,6 +28,7 @@ from swath.nn.multiscale import MultiScaleHead
 from swath.nn.patches import Order, grid_of, unpatchify
 from swath.nn.positions import sine_cosine
 from swath.nn.transformer import Block, masked_mean, start_normal
+from swath.nn.vit import tokens_seen
 from swath.types import Features
 
 
@@ -136,7 +137,7 @@ class GroupedEncoder(nn.Module):
         """
         check_image("The encoder", image, self.spec.bands)
         grid = self.tokens(pad_to(image, self.spec.patch))
-        seen = _seen(present, grid)
+        seen = tokens_seen(present, grid)
         usable = None if seen is None else seen.flatten(1)
         tokens = grid.flatten(1, 3)
         if usable is not None:
@@ -323,21 +324,6 @@ def start_masked(network: nn.Module) -> None:
             nn.init.xavier_uniform_(module.weight.view(module.weight.shape[0], -1))
             if module.bias is not None and isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
-
-
-def _seen(present: Tensor | None, grid: Tensor) -> Tensor | None:
-    """The mask of tokens as ``(B, G, h, w)``."""
-    if present is None:
-        return None
-    mask = present[:, None] if present.ndim == 3 else present
-    try:
-        return mask.expand(grid.shape[:4])
-    except RuntimeError as error:
-        raise ContractError(
-            f"The mask of tokens has shape {tuple(present.shape)}",
-            expected=f"(sample, group, y, x) = {tuple(grid.shape[:4])}",
-            remedy="make it with token_mask from the valid pixels of each group",
-        ) from error
 
 
 def _mean_of_groups(grid: Tensor, seen: Tensor | None) -> Tensor:

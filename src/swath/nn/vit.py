@@ -191,7 +191,7 @@ class ViT(nn.Module):
         check_image("The ViT", image, self.spec.bands, dates=self.spec.dates is not None)
         grid = self.embed(image)
         layers, rows, columns = grid.shape[1:4]
-        seen = _seen(present, grid)
+        seen = tokens_seen(present, grid)
         if seen is not None:
             grid = torch.where(seen[..., None], grid, 0.0)
         tokens = (grid + self._places(layers, rows, columns)).flatten(1, 3)
@@ -300,8 +300,16 @@ def token_mask(valid: Tensor, patch: int, *, tubelet: int = 1) -> Tensor:
     return tokens[:, 0] if valid.ndim == 3 else tokens
 
 
-def _seen(present: Tensor | None, grid: Tensor) -> Tensor | None:
-    """The mask of tokens as ``(B, L, h, w)``."""
+def tokens_seen(present: Tensor | None, grid: Tensor) -> Tensor | None:
+    """The mask of tokens in the shape of the grid.
+
+    Args:
+        present: bool ``(B, L, h, w)``, or ``(B, h, w)`` for all L layers (tubelets or groups) alike; None for all.
+        grid: tokens ``(B, L, h, w, D)``.
+
+    Raises:
+        ContractError: the shapes do not agree.
+    """
     if present is None:
         return None
     mask = present[:, None] if present.ndim == 3 else present

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
 import dask.array as da
 import numpy as np
@@ -80,11 +80,16 @@ def load(
             expected="an asset called SCL, Fmask or QA_PIXEL, to tell cloud from ground",
             remedy="load it without --clear, or mask it yourself",
         )
+    return _told(item, tree.attrs, nodes)
+
+
+def _told(item: Item, attrs: Mapping[Any, Any], nodes: Mapping[str, xr.Dataset]) -> xr.DataTree:
+    """The nodes as a scene that says where it comes from and whether its data are real."""
     kind = str(item.properties.get("swath:data", ""))
     said = {"data_kind": kind} if kind in get_args(DataKind) else {}
-    nodes = {name: cube.assign_attrs(said) for name, cube in nodes.items()}
-    attrs = dict(tree.attrs) | {"source": item.id, "collection": item.collection} | said
-    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=attrs), **nodes})
+    known = {name: cube.assign_attrs(said) for name, cube in nodes.items()}
+    own = dict(attrs) | {"source": item.id, "collection": item.collection} | said
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=own), **known})
 
 
 def load_many(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from swath import judge
 from swath.files import make_folder
 from swath.judge import ResultTable
-from swath.types import ResultRow
-
-Data = TypeVar("Data")
+from swath.types import Report, ResultRow
 
 
 class Options(Protocol):
@@ -25,6 +24,70 @@ class Options(Protocol):
     def model_dump_json(self, *, exclude_defaults: bool = ...) -> str:
         """The options as JSON."""
         ...
+
+
+class Hashed(Protocol):
+    """Data that all seeds share."""
+
+    @property
+    def hash(self) -> str:
+        """Their fingerprint."""
+        ...
+
+
+Anything = TypeVar("Anything")
+Chosen = TypeVar("Chosen", bound=Options)
+Data = TypeVar("Data", bound=Hashed)
+
+
+@dataclass(frozen=True)
+class Parts(Generic[Chosen, Data]):
+    """What a system is made of, from options to a report.
+
+    Args:
+        slug: of the system.
+        defaults: makes the options of the registered claims.
+        prepare: options and folder of the run to the data that all seeds share.
+        rows_of: options, data, folder of the seed and seed to every number of the seed.
+        report_of: options, data, folder of the run, rows, timer and a note to the report.
+    """
+
+    slug: str
+    defaults: Callable[[], Chosen]
+    prepare: Callable[[Chosen, Path], Data]
+    rows_of: Callable[[Chosen, Data, Path, int], list[ResultRow]]
+    report_of: Callable[[Chosen, Data, Path, tuple[ResultRow, ...], judge.Timer, str], Report]
+
+
+def one_seed(parts: Parts[Chosen, Data], config: Chosen, out: Path, seed: int) -> Report:
+    """Measure one seed and write its report; finished parts in ``out`` are taken up again."""
+    timer = judge.Timer()
+    make_folder(out)
+    data = parts.prepare(config, out)
+    rows = parts.rows_of(config, data, out / f"seed_{seed}", seed)
+    report = parts.report_of(config, data, out, tuple(rows), timer, f"Seed {seed}.")
+    judge.write_report(report, out, command=command(parts.slug, config, seed))
+    return report
+
+
+def all_seeds(parts: Parts[Chosen, Data], out: Path) -> Report:
+    """Measure all registered seeds, resumable per seed, write the evidence beside the registration, and the report.
+
+    Raises:
+        ClaimError: the registration is not committed, or ``out`` holds seeds measured under another one.
+    """
+    timer, config = judge.Timer(), parts.defaults()
+    data, rows = measure_evidence(
+        parts.slug,
+        out,
+        prepare=lambda: parts.prepare(config, out),
+        hash_of=lambda data: data.hash,
+        rows_of=lambda data, folder, seed: parts.rows_of(config, data, folder, seed),
+    )
+    note = f"Evidence over {len({row.seed for row in rows})} seeds."
+    report = parts.report_of(config, data, out, rows, timer, note)
+    judge.write_report(report, out, command=f"swath run {parts.slug} --evidence")
+    return report
 
 
 def is_quick(config: Options) -> bool:
@@ -62,10 +125,10 @@ def measure_evidence(
     slug: str,
     out: Path,
     *,
-    prepare: Callable[[], Data],
-    hash_of: Callable[[Data], str],
-    rows_of: Callable[[Data, Path, int], list[ResultRow]],
-) -> tuple[Data, tuple[ResultRow, ...]]:
+    prepare: Callable[[], Anything],
+    hash_of: Callable[[Anything], str],
+    rows_of: Callable[[Anything, Path, int], list[ResultRow]],
+) -> tuple[Anything, tuple[ResultRow, ...]]:
     """Measure all registered seeds of a system, resumable per seed, and write the evidence beside the registration.
 
     Args:

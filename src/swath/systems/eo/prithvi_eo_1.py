@@ -29,7 +29,6 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from swath import judge
-from swath.files import make_folder
 from swath.judge import real10
 from swath.judge.real10 import Contender, Task
 from swath.judge.real10.suite import frozen_digests
@@ -172,13 +171,7 @@ def run(config: Config, out: Path, seed: int = 0) -> Report:
     Raises:
         InputError: the data of a task are absent, or a contender failed.
     """
-    timer = judge.Timer()
-    make_folder(out)
-    data = Prepared.of(config, out)
-    rows = seed_rows(config, data, out / f"seed_{seed}", seed)
-    report = _report(config, data, out, tuple(rows), timer, f"Seed {seed}.")
-    judge.write_report(report, out, command=_runs.command(SLUG, config, seed))
-    return report
+    return _runs.one_seed(_parts(), config, out, seed)
 
 
 def evidence(out: Path) -> Report:
@@ -188,17 +181,11 @@ def evidence(out: Path) -> Report:
         ClaimError: the registration is not committed, or ``out`` holds seeds measured under another one.
         InputError: the data of a task are absent, or a contender failed.
     """
-    timer, config = judge.Timer(), Config()
-    data, rows = _runs.measure_evidence(
-        SLUG,
-        out,
-        prepare=lambda: Prepared.of(config, out),
-        hash_of=lambda data: data.hash,
-        rows_of=lambda data, folder, seed: seed_rows(config, data, folder, seed),
-    )
-    report = _report(config, data, out, rows, timer, f"Evidence over {len({row.seed for row in rows})} seeds.")
-    judge.write_report(report, out, command=f"swath run {SLUG} --evidence")
-    return report
+    return _runs.all_seeds(_parts(), out)
+
+
+def _parts() -> _runs.Parts[Config, Prepared]:
+    return _runs.Parts(SLUG, Config, Prepared.of, seed_rows, _report)
 
 
 def seed_rows(config: Config, data: Prepared, out: Path, seed: int) -> list[ResultRow]:

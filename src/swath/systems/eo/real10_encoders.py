@@ -26,7 +26,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from swath import judge
 from swath.errors import ConfigError
-from swath.files import make_folder
 from swath.judge import real10
 from swath.judge.real10 import Contender, Plan, Task
 from swath.judge.real10.suite import frozen_digests
@@ -100,13 +99,7 @@ def run(config: Config, out: Path, seed: int = 0) -> Report:
     Raises:
         MissingError: weights or data are absent.
     """
-    timer = judge.Timer()
-    make_folder(out)
-    data = prepare(config, out)
-    rows = seed_rows(data, out / f"seed_{seed}", seed)
-    report = _report(config, tuple(rows), timer, f"Seed {seed}.")
-    judge.write_report(report, out, command=_runs.command(SLUG, config, seed))
-    return report
+    return _runs.one_seed(_parts(), config, out, seed)
 
 
 def evidence(out: Path) -> Report:
@@ -116,17 +109,17 @@ def evidence(out: Path) -> Report:
         ClaimError: the registration is not committed, or ``out`` holds seeds measured under another one.
         MissingError: weights or data are absent.
     """
-    timer, config = judge.Timer(), Config()
-    _, rows = _runs.measure_evidence(
+    return _runs.all_seeds(_parts(), out)
+
+
+def _parts() -> _runs.Parts[Config, Prepared]:
+    return _runs.Parts(
         SLUG,
-        out,
-        prepare=lambda: prepare(config, out),
-        hash_of=lambda data: data.hash,
-        rows_of=seed_rows,
+        Config,
+        prepare,
+        lambda config, data, folder, seed: seed_rows(data, folder, seed),
+        lambda config, data, out, rows, timer, note: _report(config, rows, timer, note),
     )
-    report = _report(config, rows, timer, f"Evidence over {len({row.seed for row in rows})} seeds.")
-    judge.write_report(report, out, command=f"swath run {SLUG} --evidence")
-    return report
 
 
 def prepare(config: Config, out: Path) -> Prepared:

@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from swath import judge
-from swath.files import make_folder
 from swath.judge.corruptions import SEVERITY_SET
 from swath.learn.reproduce import repeatable, seeded
 from swath.sources.published import rsscn7, rstoolbox
@@ -157,13 +156,7 @@ def run(config: Config, out: Path, seed: int = 0) -> Report:
         MissingError: the data are absent.
         InputError: a file is missing or damaged.
     """
-    timer = judge.Timer()
-    make_folder(out)
-    data = prepare(config, out)
-    rows = seed_rows(config, data, out / f"seed_{seed}", seed)
-    report = _report(config, data, out, tuple(rows), timer, f"Seed {seed}.")
-    judge.write_report(report, out, command=_runs.command(SLUG, config, seed))
-    return report
+    return _runs.one_seed(_parts(), config, out, seed)
 
 
 def evidence(out: Path) -> Report:
@@ -172,18 +165,11 @@ def evidence(out: Path) -> Report:
     Raises:
         ClaimError: the registration is not committed, or ``out`` holds seeds measured under another one.
     """
-    timer, config = judge.Timer(), Config()
-    data, rows = _runs.measure_evidence(
-        SLUG,
-        out,
-        prepare=lambda: prepare(config, out),
-        hash_of=lambda data: data.hash,
-        rows_of=lambda data, folder, seed: seed_rows(config, data, folder, seed),
-    )
-    seeds = len({row.seed for row in rows})
-    report = _report(config, data, out, rows, timer, f"Evidence over {seeds} seeds.")
-    judge.write_report(report, out, command=f"swath run {SLUG} --evidence")
-    return report
+    return _runs.all_seeds(_parts(), out)
+
+
+def _parts() -> _runs.Parts[Config, Prepared]:
+    return _runs.Parts(SLUG, Config, prepare, seed_rows, _report)
 
 
 def prepare(config: Config, out: Path) -> Prepared:
