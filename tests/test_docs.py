@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import json
 import re
@@ -208,6 +209,8 @@ def check_python(tree: ast.AST) -> None:
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "swath":
             module = importlib.import_module(str(node.module))
             for name in node.names:
+                if not hasattr(module, name.name) and importlib.util.find_spec(f"{node.module}.{name.name}"):
+                    importlib.import_module(f"{node.module}.{name.name}")  # a part that nothing has imported yet
                 assert hasattr(module, name.name), f"{node.module} has no '{name.name}'"
                 roots[name.asname or name.name] = getattr(module, name.name)
         if isinstance(node, ast.Import):
