@@ -13,8 +13,9 @@ from learn_samples import Loader, MadeUp
 from swath.errors import ConfigError, InputError
 from swath.learn import FitConfig, ModelTask, SegmentationTask, fit, load_checkpoint, read_options, save_checkpoint
 from swath.learn.building import build
-from swath.learn.distil import Distilled, chosen_blocks, copy_blocks, distance, load_teacher, shaped_like
+from swath.learn.distil import Distilled, distance, load_teacher
 from swath.learn.options import DistilOptions
+from swath.learn.students import chosen_blocks, copy_blocks, shaped_like
 from swath.learn.task import evaluation
 from swath.nn import Normalise, UNet
 from swath.types import Task
@@ -183,8 +184,8 @@ def test_students_that_cannot_be_are_refused(tmp_path: Path) -> None:
         shaped_like(plain(4, 0), shorter)
     with pytest.raises(ConfigError, match="has 4"):
         shaped_like(made(MadeUp(size=16), network=VIT), shorter)
-    with pytest.raises(ConfigError, match="tuned by 'lora'"):
-        shaped_like(made(MadeUp(size=16), network=VIT, tuning="lora"), shorter)
+    with pytest.raises(ConfigError, match="tuned by 'adapter'"):
+        shaped_like(made(MadeUp(size=16), network=VIT, tuning="bottleneck"), shorter)
     for wrong, part in (
         ({"distil": {"weight": 2}}, "a 'teacher'"),
         ({"teacher": "run", "distil": {"layers": "even"}}, "distil.depth"),

@@ -290,7 +290,9 @@ def tune_network(network: JointNetwork | TransferredNetwork, options: TrainOptio
     tuning = options.tuning
     if tuning.method == "full":
         return
-    train = list(network.new_parts()) if tuning.method != "partial" else ["head"]
+    parts = network.new_parts()
+    # Of the last parts the head is one; pyramids and pools stay as they are unless they are counted in.
+    train = [name for name in parts if tuning.method != "partial" or name.rsplit(".", 1)[-1] == "head"]
     sizes = {"rank": tuning.rank, "width": tuning.width, "prompts": tuning.prompts, "blocks": tuning.blocks}
     tune(network, {"kind": KIND_OF[tuning.method], "train": train, "seed": seed, **sizes})
 

@@ -3,7 +3,8 @@
 The teacher is frozen, in evaluation mode, and no part of what is saved. Of classes the student learns the teacher's
 probabilities (Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network", 2015), of quantities its values.
 The student is either a network of its own, such as a narrower one, or the teacher's network with fewer blocks, which
-starts from a choice of the teacher's (Sanh et al., "DistilBERT", 2019); its head always starts anew.
+starts from a choice of the teacher's (Sanh et al., "DistilBERT", 2019); its head always starts anew. How such a student
+is made is in ``learn.students``.
 """
 
 from __future__ import annotations
@@ -21,15 +22,9 @@ from swath.learn.checkpoint import BEST_FIRST, WEIGHTS, Task, load_checkpoint
 from swath.learn.goals import ValueGoal
 from swath.learn.model_task import ModelTask
 from swath.learn.objective import weighted_sum
-from swath.learn.options import DistilOptions, NetworkOptions, SeriesOptions, TrainOptions
+from swath.learn.options import DistilOptions
 from swath.nn import Loss, losses
-from swath.nn.joint import JointNetwork
-from swath.nn.vit import ViT
 from swath.types import IGNORE, Batch
-
-_BLOCKS = "blocks"
-_ADDS = ("lora", "adapter", "prompt")
-"""Ways of tuning that put layers beside those of the backbone."""
 
 
 class Distilled:
@@ -152,105 +147,6 @@ def check_agree(student: Task, teacher: Task) -> None:
                 expected="the same task, classes, units, bands and dates in the same order",
                 remedy="choose another teacher, or cut chips and choose bands as for the teacher",
             )
-
-
-def shaped_like(teacher: Task, options: TrainOptions) -> TrainOptions:
-    """The options with the teacher's network of fewer blocks in place of their own.
-
-    Raises:
-        ConfigError: the teacher has no blocks to leave out, or not more than are asked for.
-    """
-    depth, network = options.distil.depth, teacher.network
-    blocks = _blocks_of(teacher)
-    if depth is None or not isinstance(network, JointNetwork):
-        return options
-    spec = network.spec
-    if depth > blocks:
-        raise ConfigError(
-            f"The student was to have {depth} blocks, and its teacher has {blocks}",
-            expected=f"from 1 to {blocks}",
-            remedy="change distil.depth",
-        )
-    sizes = {name: value for name, value in spec.options.items() if name != "taps"}
-    shape = NetworkOptions(
-        backbone=spec.backbone, head=spec.head, head_width=spec.head_width, options={**sizes, "depth": depth}
-    )
-    return options.model_copy(
-        update={
-            "network": shape,
-            "fusion": spec.fusion,
-            "time": spec.time if max(each["dates"] for each in spec.inputs.values()) > 1 else None,
-            "series": SeriesOptions(**spec.series),
-        }
-    )
-
-
-def copy_blocks(teacher: Task, student: Task, layers: str) -> str:
-    """Start the encoders of a student from those of its teacher, in place: what has the same name and shape.
-
-    Args:
-        teacher: gives.
-        student: takes; its head, and what joins several inputs, keep their start.
-        layers: ``first`` or ``even``; see ``chosen_blocks``.
-
-    Returns:
-        What was done, in a sentence.
-    """
-    depth, blocks = _blocks_of(student), _blocks_of(teacher)
-    chosen = chosen_blocks(blocks, depth, layers)
-    given, wanted = teacher.network.state_dict(), student.network.state_dict()
-    taken = {}
-    for name, value in wanted.items():
-        source = _source_of(name, chosen)
-        if name.startswith("encoder.") and source in given and given[source].shape == value.shape:
-            taken[name] = given[source].clone()
-    student.network.load_state_dict({**wanted, **taken})
-    numbers = sum(taken[name].numel() for name, _ in student.network.named_parameters() if name in taken)
-    every, theirs = (sum(each.numel() for each in task.network.parameters()) for task in (student, teacher))
-    places = ", ".join(str(block) for block in chosen)
-    return (
-        f"student: blocks {places} of {blocks}; {numbers:,} of its {every:,} parameters start from the teacher, "
-        f"which has {theirs:,}"
-    )
-
-
-def chosen_blocks(blocks: int, depth: int, layers: str) -> tuple[int, ...]:
-    """Numbers of the teacher's blocks that a student of ``depth`` blocks starts from, counted from 0.
-
-    ``first``: the first ones; ``even``: evenly spaced from the first to the last.
-    """
-    if layers == "first" or depth == 1:
-        return tuple(range(depth))
-    return tuple(round(place * (blocks - 1) / (depth - 1)) for place in range(depth))
-
-
-def _source_of(name: str, chosen: tuple[int, ...]) -> str:
-    """Name in the teacher of a parameter of the student."""
-    words = name.split(".")
-    place = next((i for i, word in enumerate(words) if word == "backbone"), None)
-    if place is not None and words[place + 1 : place + 2] == [_BLOCKS]:
-        words[place + 2] = str(chosen[int(words[place + 2])])
-    return ".".join(words)
-
-
-def _blocks_of(task: Task) -> int:
-    """Blocks of the backbone of a task.
-
-    Raises:
-        ConfigError: it has none that could be left out, or layers beside them.
-    """
-    network = task.network
-    backbones = [branch.backbone for branch in network.branches().values()] if isinstance(network, JointNetwork) else []
-    found = [backbone for backbone in backbones if isinstance(backbone, ViT)]
-    kind = dict(getattr(network, "tuned_by", {})).get("kind")
-    if not found or kind in _ADDS:
-        what = f"was tuned by '{kind}', which added layers" if found else "is no transformer of equal blocks"
-        raise ConfigError(
-            f"'distil.depth' was given, and the network of the teacher {what}",
-            expected="a teacher with a backbone such as vit_small" + (", tuned as a whole" if found else ""),
-            remedy="leave 'distil.depth' out and describe a smaller network, such as network: {width: 8}",
-        )
-    return found[0].spec.depth
 
 
 def _standard_deviations(task: ModelTask) -> Tensor:

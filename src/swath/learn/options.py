@@ -125,6 +125,8 @@ class DistilOptions(BaseModel):
     Args:
         depth: blocks of a student that is the teacher's own network with fewer of them; None for the network that the
             options describe.
+        width: numbers per token of that student, no more than its teacher has; None for as many. Nothing of other
+            width starts from the teacher.
         layers: which blocks of the teacher it starts from: the ``first``, or an ``even`` choice of all.
         weight: of the teacher against the labels.
         temperature: how soft the probabilities are that are compared.
@@ -133,6 +135,7 @@ class DistilOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     depth: int | None = Field(default=None, ge=1)
+    width: int | None = Field(default=None, ge=4)
     layers: Literal["first", "even"] = "first"
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
@@ -234,7 +237,8 @@ def _check_together(options: TrainOptions, where: str) -> None:
     both = "a student whose shape is the teacher's ('distil.depth'), or this, not both"
     idle: dict[str, tuple[bool, str]] = {
         "distil": ("distil" in given and options.teacher is None, "a 'teacher' to learn from"),
-        "distil.layers": ("layers" in options.distil.model_fields_set and not asked, "'distil.depth' beside it"),
+        **{f"distil.{name}": (name in options.distil.model_fields_set and not asked, "'distil.depth' beside it")
+           for name in ("layers", "width")},
         "cache_views": (options.cache_views is not None and (options.teacher is not None or not options.cache),
                         "'cache: true' and no 'teacher'"),
         **dict.fromkeys(shaped, (True, both)),

@@ -15,12 +15,14 @@ from torch import nn
 from swath.chips import ChipSet, JoinedSet, Statistics
 from swath.errors import InputError, SwathError
 from swath.learn.building import Measured, build, chosen_bands, make_goal, make_network, published_for, tune_network
-from swath.learn.distil import load_teacher, shaped_like
+from swath.learn.distil import load_teacher
 from swath.learn.faults import dates_faults, label_faults, size_faults, statistics_faults, weights_faults
 from swath.learn.goals import AnyGoal
 from swath.learn.memory import FLOAT, HOW, Memory, estimate, kept_bytes
+from swath.learn.model_task import ModelTask
 from swath.learn.options import TrainOptions
 from swath.learn.published import PublishedNetwork
+from swath.learn.students import shaped_like, transferred_student
 from swath.learn.training import check_monitor, with_monitor
 from swath.learn.transferred import TransferredNetwork, masked_run
 from swath.nn.joint import JointNetwork
@@ -133,7 +135,10 @@ def plan(samples: ChipSet | JoinedSet, options: TrainOptions) -> Plan:
         options: see ``TrainOptions``.
     """
     problems = _Problems()
-    options = problems.of(lambda: _of_student(options)) or options
+    teacher = problems.of(lambda: None if options.teacher is None else load_teacher(options.teacher)[0])
+    like_teacher = isinstance(teacher, ModelTask) and isinstance(teacher.network, TransferredNetwork)
+    if teacher is not None and options.distil.depth is not None and not like_teacher:
+        options = problems.of(lambda: shaped_like(teacher, options)) or options
     split = problems.of(lambda: _split(samples.folder))
     made = Plan(str(samples.folder), samples.task, names=_names(samples))
     ids: list[str] = []
@@ -148,35 +153,41 @@ def plan(samples: ChipSet | JoinedSet, options: TrainOptions) -> Plan:
         made = replace(made, inputs=_inputs(samples, bands, options.batch_size))
         measured, faults = statistics_faults(samples, bands, _statistics(samples, problems), split)
         problems.add(faults)
-        made = _with_network(made, samples, bands, replace(measured, counts=made.counts, samples=len(ids)), options,
-                             problems)  # fmt: skip
+        measured = replace(measured, counts=made.counts, samples=len(ids))
+        model = teacher if like_teacher and options.distil.depth is not None else None
+        made = _with_network(made, _Wanted(samples, bands, measured, options, model), problems)
     return replace(made, problems=tuple(dict.fromkeys(problems.found)))
 
 
-def _with_network(
-    made: Plan,
-    samples: ChipSet | JoinedSet,
-    bands: Mapping[str, BandSet],
-    measured: Measured,
-    options: TrainOptions,
-    problems: _Problems,
-) -> Plan:
+@dataclass(frozen=True)
+class _Wanted:
+    """What a network is built from; ``model`` is the teacher whose shape a student on a pretrained encoder gets."""
+
+    samples: ChipSet | JoinedSet
+    bands: Mapping[str, BandSet]
+    measured: Measured
+    options: TrainOptions
+    model: ModelTask | None
+
+
+def _with_network(made: Plan, wanted: _Wanted, problems: _Problems) -> Plan:
     """The plan with its network, where that can be built."""
+    samples, options = wanted.samples, wanted.options
     values = ([0.0] * len(samples.quantities), [1.0] * len(samples.quantities))  # the real ones need every target
-    goal = problems.of(lambda: make_goal(samples, replace(measured, values=values), options))
+    wanted = replace(wanted, measured=replace(wanted.measured, values=values))
+    goal = problems.of(lambda: make_goal(samples, wanted.measured, options))
     if goal is None:
         return made
     config = with_monitor(options.fit, samples.task)
     problems.of(lambda: check_monitor(config, list(goal.tally().scores())))
-    run = masked_run(options.pretrained)
-    if run is not None:
-        network = problems.of(lambda: _on_pretrained(samples, replace(measured, values=values), options))
-    else:
-        network = problems.of(lambda: meta_network(samples, bands, goal, options))
-    if network is None:
+    found = problems.of(lambda: _built(wanted, goal))
+    if found is None:
         return made
-    if run is None:
-        problems.add(weights_faults(network, bands, measured, options))
+    network, bands = found
+    if not isinstance(network, TransferredNetwork):
+        problems.add(weights_faults(network, wanted.bands, wanted.measured, options))
+    else:
+        made = replace(made, inputs=_inputs(samples, bands, options.batch_size))
     if isinstance(network, JointNetwork):
         problems.add(size_faults(network, {each.name: each.shape[-1] for each in made.inputs}))
         problems.add(dates_faults(network, samples))
@@ -189,29 +200,22 @@ def _with_network(
     return replace(made, output=output, memory=estimate(network, options.fit, kept, size))
 
 
-def _of_student(options: TrainOptions) -> TrainOptions:
-    """The options with the network that the student of a teacher gets.
+def _built(wanted: _Wanted, goal: AnyGoal) -> tuple[AnyNetwork, Mapping[str, BandSet]]:
+    """The network without memory, and the bands it reads.
 
     Raises:
-        InputError: there is no such teacher.
-        ConfigError: its network cannot have that depth.
+        ConfigError: options that do not fit the samples, each other, an encoder or a teacher.
+        InputError: bands or units do not fit, or weights cannot be read.
     """
-    if options.teacher is None:
-        return options
-    teacher, _ = load_teacher(options.teacher)
-    return options if options.distil.depth is None else shaped_like(teacher, options)
-
-
-def _on_pretrained(samples: ChipSet | JoinedSet, measured: Measured, options: TrainOptions) -> TransferredNetwork:
-    """The network on the encoder of a pretraining, whose weights are read and then dropped.
-
-    Raises:
-        ConfigError: options that do not fit the encoder.
-        InputError: bands or units do not fit it, or it cannot be read.
-    """
-    network = build(samples, measured, options, seed=0, say=lambda text: None).network
-    assert isinstance(network, TransferredNetwork)  # masked_run has seen to it
-    return network.to("meta")
+    samples, options = wanted.samples, wanted.options
+    if wanted.model is not None:
+        student = transferred_student(wanted.model, goal, options.distil, seed=0)
+        tune_network(student.network, options, 0)  # type: ignore[arg-type]  # on an encoder as its teacher is
+        return student.network.to("meta"), student.inputs
+    if masked_run(options.pretrained) is not None:
+        task = build(samples, wanted.measured, options, seed=0, say=lambda text: None)
+        return task.network.to("meta"), task.inputs
+    return meta_network(samples, wanted.bands, goal, options), wanted.bands
 
 
 def meta_network(
@@ -238,6 +242,7 @@ def parts_of(network: nn.Module) -> tuple[tuple[str, int, int], ...]:
     for name, parameter in network.named_parameters():
         words = name.split(".")
         last = next((i for i, word in enumerate(words) if word in ("backbone", "series", "pool")), 0)
+        last = 1 if words[0] == "body" else last
         entry = sizes.setdefault(".".join(words[: last + 1]), [0, 0])
         entry[0] += parameter.numel()
         entry[1] += parameter.numel() if parameter.requires_grad else 0

@@ -14,13 +14,14 @@ from swath.learn.building import Measured, Say, build, is_plain
 from swath.learn.cache import cached_loader
 from swath.learn.checkpoint import Task, load_checkpoint
 from swath.learn.config import FitConfig
-from swath.learn.distil import Distilled, copy_blocks, load_teacher, shaped_like
+from swath.learn.distil import Distilled, load_teacher
 from swath.learn.fit import BatchLoader, Validate, fit
 from swath.learn.frozen import is_frozen
 from swath.learn.goals import MONITOR, LabelGoal
 from swath.learn.model_task import ModelTask
 from swath.learn.options import TrainOptions
 from swath.learn.segmentation import build_task, train_segmentation
+from swath.learn.students import student_of
 from swath.learn.task import check_classes
 from swath.types import Split
 from swath.types import Task as TaskName
@@ -93,10 +94,8 @@ def learner(
         return build(samples, measured, options, seed=seed, say=say)
     teacher, fingerprint = load_teacher(options.teacher)
     if options.distil.depth is not None:
-        student = build(samples, measured, shaped_like(teacher, options), seed=seed, say=say)
-        made = Distilled(student, teacher, options.distil, fingerprint)
-        say(copy_blocks(teacher, student, options.distil.layers))
-        return made
+        student = student_of(teacher, samples, measured, options, seed=seed, say=say)
+        return Distilled(student, teacher, options.distil, fingerprint)
     if is_plain(samples, options) and isinstance(samples, ChipSet):
         known = input_statistics(samples, split)[next(iter(samples.inputs))]
         plain = build_task(samples, known, list(measured.counts.values()), options, seed=seed)

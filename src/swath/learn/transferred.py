@@ -16,7 +16,7 @@ from swath.learn.objectives.masked import TASK, load_masked
 from swath.learn.objectives.transfer import PretrainedNetwork, pretrained_network
 from swath.learn.options import TrainOptions
 from swath.learn.pretrained import strange
-from swath.nn import Normalise
+from swath.nn import Normalise, ordered_parts
 from swath.nn.grouped import GroupedEncoder
 from swath.nn.network import Head
 from swath.sensors import BandSet
@@ -98,7 +98,8 @@ class TransferredNetwork(nn.Module):
 
     def layer_names(self) -> list[tuple[str, ...]]:
         """Names of parts from input to output."""
-        return [("body.encoder",), self.new_parts()]
+        below = [tuple(f"body.encoder.{name}" for name in part) for part in ordered_parts(self.body.encoder)]
+        return [*below, self.new_parts()]
 
     def new_parts(self) -> tuple[str, ...]:
         """Prefixes of what no pretraining has seen."""
