@@ -1,13 +1,15 @@
-"""What a run shows while it goes on: a progress bar, and curves for TensorBoard."""
+"""What a run shows: a progress bar and curves for TensorBoard while it goes on, and a picture of its log."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from swath.errors import require
+from swath.files import write_whole
 from swath.learn.state import Progress
 
 CURVES = "curves"
@@ -88,3 +90,46 @@ def progress_bar(progress: Progress, batches: int, epochs: int, *, enabled: bool
             bar.update(line, advance=number, loss=f"epoch {progress.epoch + 1}/{epochs}, loss {mean:.4f}")
 
         yield advance
+
+
+_NOT_SCORES = ("epoch", "step", "grad_norm", "wall_s")
+
+
+def curve_picture(history: Sequence[Mapping[str, Any]], path: Path) -> Path:
+    """Draw the numbers of a log over its epochs as a PNG: errors, ratios in dB, and scores of a probe.
+
+    Learning rates, gradients and times are left out; a panel without numbers is not drawn; epochs without a number
+    are passed over.
+
+    Args:
+        history: lines of the log, as ``FitResult.history`` has them.
+        path: file to write.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    series = {name: _known(history, name) for line in history[:1] for name in line}
+    shown = {name: points for name, points in series.items() if points and name not in _NOT_SCORES and "lr" not in name}
+    panels = {
+        "loss and error": [name for name in shown if "psnr" not in name and not name.startswith("probe")],
+        "ratio (dB)": [name for name in shown if "psnr" in name],
+        "linear probe": [name for name in shown if name.startswith("probe")],
+    }
+    wanted = {title: names for title, names in panels.items() if names}
+    figure = Figure(figsize=(3.4 * max(len(wanted), 1), 2.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, (title, names) in zip(figure.subplots(1, max(len(wanted), 1), squeeze=False)[0], wanted.items(),
+                                    strict=False):  # fmt: skip
+        for name in names:
+            axes.plot(*zip(*shown[name], strict=True), label=name, marker="." if len(shown[name]) < 30 else None)
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel("epochs")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(fontsize=7)
+    return write_whole(path, lambda part: figure.savefig(part, format="png", dpi=120))
+
+
+def _known(history: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:
+    """Epochs, counted from 1, and finite numbers of one column."""
+    return [(line["epoch"] + 1, line[name]) for line in history if math.isfinite(line.get(name, math.nan))]

@@ -13,9 +13,11 @@ from swath.chips.samples import input_statistics
 from swath.errors import ConfigError
 from swath.files import read_yaml, write_json
 from swath.learn.config import FitConfig, parse
+from swath.learn.curves import curve_picture
 from swath.learn.fit import fit
 from swath.learn.objectives.judging import masked_validation, picture
 from swath.learn.objectives.masked import MaskedReconstruction, MaskingOptions, load_masked
+from swath.learn.objectives.probing import Probe, ProbeOptions, probed
 from swath.learn.options import AugmentOptions
 from swath.learn.reproduce import seeded
 from swath.nn import Normalise
@@ -26,7 +28,7 @@ from swath.nn.patches import grid_of
 from swath.sensors import BandSet
 from swath.types import Split
 
-OPTIONS, PICTURE = "options.json", "reconstructions.png"
+OPTIONS, PICTURE, CURVES = "options.json", "reconstructions.png", "curves.png"
 _MONITOR = {"monitor": "masked_mse", "monitor_mode": "min"}
 
 
@@ -80,6 +82,7 @@ class PretrainOptions(BaseModel):
         masking: which tokens are hidden.
         batch_size: chips per step.
         augment: random changes of the training chips.
+        probe: how often a linear probe tells what the features know of the labels; None for never.
         fit: how to train; ``monitor`` is ``masked_mse`` unless another value is named.
     """
 
@@ -92,6 +95,7 @@ class PretrainOptions(BaseModel):
     masking: MaskingOptions = MaskingOptions()
     batch_size: int = Field(default=16, ge=1)
     augment: AugmentOptions = AugmentOptions()
+    probe: ProbeOptions | None = None
     fit: Annotated[FitConfig, BeforeValidator(_monitored)] = FitConfig(
         monitor="masked_mse", monitor_mode="min", learning_rate=1e-3, weight_decay=0.05
     )
@@ -126,8 +130,9 @@ def pretrain(
 ) -> MaskedReconstruction:
     """Pretrain on the train split and keep the weights that were best on the validation split.
 
-    An unfinished run in ``out`` is resumed. Labels are not read by the objective. Writes what ``fit`` writes, the
-    options (``options.json``) and a picture of reconstructions (``reconstructions.png``) of held-out chips.
+    An unfinished run in ``out`` is resumed. Labels are not read by the objective; a probe, where one is asked for,
+    reads them and changes nothing. Writes what ``fit`` writes, the options (``options.json``), a picture of
+    reconstructions (``reconstructions.png``) of held-out chips, and one of the numbers of the log (``curves.png``).
 
     Args:
         chipset: the chips.
@@ -139,7 +144,8 @@ def pretrain(
         statistics: statistics of the train split; read from the chip set, or measured, when None.
 
     Raises:
-        ConfigError: options do not go together, or ``out`` holds a run with other options or another seed.
+        ConfigError: options do not go together, no probe can be made for the labels, or ``out`` holds a run with other
+            options or another seed.
         InputError: the train split is empty, or a band is missing.
         ContractError: the patch does not divide the chips.
     """
@@ -158,9 +164,13 @@ def pretrain(
         validate = masked_validation(
             ChipLoader(chipset, held_out, batch_size=options.batch_size, seed=0, shuffle=False)
         )
+    if options.probe is not None:
+        probe = Probe(chipset, train_ids, held_out, options.probe)  # refuses a split without validation part
+        validate = probed(validate, probe, options.probe.every) if validate else None
     result = fit(task, loader, config=options.fit, out=out, seed=seed, validate=validate, progress=progress)
     best = load_masked(result.best or result.last)
     write_json(out / OPTIONS, options.model_dump(mode="json"))
+    curve_picture(result.history, out / CURVES)
     picture(best, chipset.batch((held_out or train_ids)[:4]), out / PICTURE)
     return best
 

@@ -197,6 +197,23 @@ class MaskedReconstruction(nn.Module):
             assert known is not None  # a mask went in
             return Restored(fitted, made.images(), hidden, known)
 
+    def features(self, batch: Batch) -> Tensor:
+        """What the encoder makes of a batch with nothing hidden: ``(B, D, h, w)``, a column per patch, dates averaged.
+
+        Args:
+            batch: any batch that ``loss`` takes.
+
+        Raises:
+            ContractError: as ``loss``.
+            InputError: as ``loss``.
+        """
+        values, valid = self._read(batch)
+        if isinstance(self.model, GroupedAutoencoder):
+            maps: Tensor = self.model.encoder(self._levels(values, valid)[0][0]).maps[-1]
+            return maps.unflatten(0, values.shape[:2]).mean(1)
+        series: Tensor = self.model.encoder(values, self._about(batch)).maps[-1]
+        return series.mean(1)
+
     def record(self) -> dict[str, Any]:
         """All that rebuilds the objective except its weights; see ``load_masked``."""
         if isinstance(self.model, GroupedAutoencoder):
