@@ -120,13 +120,7 @@ class Ours:
 class Contender:
     """A process that takes its turns when it is told."""
 
-    def __init__(self, name: str, options: argparse.Namespace) -> None:
-        sizes = [f"--{each}={getattr(options, each)}" for each in ("steps", "batch", "size", "threads")]
-        if name in OWN:
-            command = [sys.executable, __file__, "--turn", name, *sizes]
-        else:
-            python = str(interpreter(PEERS[name], options.peers)) if name in PEERS else sys.executable
-            command = [python, "-W", "ignore", str(HERE / "peers" / "train_step_contender.py"), name, *sizes]
+    def __init__(self, name: str, command: list[str]) -> None:
         self.name = name
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -151,9 +145,18 @@ class Contender:
         self.process.wait()
 
 
+def command(name: str, options: argparse.Namespace) -> list[str]:
+    """How a contender is started."""
+    sizes = [f"--{each}={getattr(options, each)}" for each in ("steps", "batch", "size", "threads")]
+    if name in OWN:
+        return [sys.executable, __file__, "--turn", name, *sizes]
+    python = str(interpreter(PEERS[name], options.peers)) if name in PEERS else sys.executable
+    return [python, "-W", "ignore", str(HERE / "peers" / "train_step_contender.py"), name, *sizes]
+
+
 def race(options: argparse.Namespace) -> list[dict[str, Any]]:
     """All rounds; the first one warms up and is not counted."""
-    contenders = [Contender(name, options) for name in options.contenders]
+    contenders = [Contender(name, command(name, options)) for name in options.contenders]
     rows = []
     for number in range(-1, options.rounds):
         shift = number % len(contenders)

@@ -1,7 +1,7 @@
 """Published sizes against the live package, with the same made-up weights: prints the largest differences.
 
     python tests/parity/parity_live.py              # every size that fits the memory that is free
-    python tests/parity/parity_live.py NAME ...     # some of them
+    python tests/parity/parity_live.py NAME ...     # some of them; NAME@T for T dates in place of its own
     python tests/parity/parity_live.py golden       # writes tests/parity/prithvi_golden.npz anew
 
 TerraTorch runs in an environment of its own, made on first use from bench/peers/terratorch.txt. One sample of 224
@@ -38,7 +38,7 @@ def main(names: list[str]) -> int:
         return upstream("golden", HERE / "prithvi_golden.npz")
     failed = 0
     for name in names or list(recipe.PUBLISHED):
-        total = dict(sizes.describe(name))["total"]
+        total = dict(sizes.describe(name.partition("@")[0]))["total"]
         needed, there = 3 * 4 * total / 1e9 + 1.5, free_gb()
         if needed > there:
             print(f"{name}: skipped, needs about {needed:.1f} GB and {there:.1f} GB are free")

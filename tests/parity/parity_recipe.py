@@ -85,8 +85,10 @@ PUBLISHED = {
 
 
 def published(name: str) -> Case:
-    """A published size on one sample at 224 pixels."""
-    width, depth, heads, patch, dates, knows = PUBLISHED[name]
+    """A published size on one sample at 224 pixels; ``NAME@T`` is the size built for T dates in place of its own."""
+    size, _, wanted = name.partition("@")
+    width, depth, heads, patch, dates, knows = PUBLISHED[size]
+    dates = int(wanted or dates)
     model = _NARROW | {
         "img_size": 224,
         "patch_size": [1, patch, patch],

@@ -1,0 +1,274 @@
+"""The race of Prithvi's training steps: swath against TerraTorch, network and loop.
+
+The network has the shape of ``prithvi_eo_v2_tiny_tl`` (5.6 million weights without the decoder of pretraining) at 224
+pixels: ``full`` fine-tunes all of it under a linear head for segmentation, ``lora`` a change of rank 8 beside query,
+key and value, and ``masked`` is a step of pretraining with its decoder (three quarters of the tokens hidden).
+TerraTorch builds its network by its own factory. Everybody has the same weights, batches in memory, masks, AdamW,
+clipping to norm 1 and threads; losses and weights at the end of a turn have to agree, or the race is void. ``plain`` is
+either network in the same loop of a few lines, so that network and loop can be told apart. Each contender is a process
+that lives through the race; in every round each has one turn, in an order that turns.
+
+Prints one line of JSON per turn and a table: seconds per step (median over rounds of the round's median), the ratio to
+TerraTorch's task with a 95 % t interval over rounds, and peak resident memory, also beyond the imports and the batches.
+
+    python bench/prithvi_step.py --work full --dates 1
+    python bench/prithvi_step.py --work masked --dates 3 --batch 2
+    python bench/prithvi_step.py --quick
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from peers import prithvi_step_contender as peer
+from peers.environments import interpreter
+from peers.network import BANDS
+from peers.train_step_contender import CLIP, IGNORE, MEAN, STD
+from torch import Tensor, nn
+from train_step import Contender, ratio
+
+from swath.learn import FitConfig, fit
+from swath.learn.goals import LabelGoal
+from swath.learn.intake import Intake
+from swath.learn.model_task import ModelTask
+from swath.learn.objectives.masked import MaskedReconstruction, MaskingOptions
+from swath.learn.transferred import TransferredNetwork
+from swath.models import sizes
+from swath.models.prithvi_keys import published_name
+from swath.nn import Normalise
+from swath.nn.heads import LinearHead
+from swath.nn.masked_autoencoder import MaskedAutoencoder
+from swath.nn.masking import random_mask
+from swath.nn.pyramid import dates_to_channels
+from swath.nn.time_place import TimePlace
+from swath.nn.tuning import adapt
+from swath.sensors import BandSet
+from swath.types import Batch, Features, Modality
+
+CONTENDERS = ("terratorch", "swath", "terratorch_plain", "swath_plain")
+NAMES = BandSet.of(*(f"band {number}" for number in range(BANDS)))
+TOLERANCE = 1e-4
+
+
+class Dates(nn.Module):
+    """Dates as channels, which is what the published neck does; ours pools them otherwise."""
+
+    def forward(self, features: Features) -> Features:
+        """``(B, T D, h, w)``."""
+        return dates_to_channels(features)
+
+
+def network_for_maps(options: argparse.Namespace) -> TransferredNetwork:
+    """The encoder under a linear head, with the weights of the race."""
+    spec = replace(sizes.PRITHVI[peer.SIZE], dates=options.dates)
+    inputs = {"image": {"bands": BANDS, "dates": options.dates}}
+    network = TransferredNetwork(inputs, peer.CLASSES, asdict(spec), head="linear")
+    if options.dates > 1:
+        network.body.pool = Dates()
+        network.body.head = LinearHead((spec.width * options.dates,), (peer.PATCH,), peer.CLASSES)
+    encoder = network.body.encoder.named_parameters()
+    peer.set_weights((published_name(f"encoder.{name}"), value) for name, value in encoder)
+    head = network.body.head.named_parameters()
+    peer.set_weights((f"head.{name.rpartition('.')[2]}", value) for name, value in head)
+    if options.work == "lora":
+        adapt(network, "lora", rank=peer.RANK, scale=peer.RANK, targets=("qkv",), train=("body.head",))
+        blocks = enumerate(network.body.encoder.blocks)
+        peer.set_weights((f"blocks.{number}.low", block.attention.qkv.low_down) for number, block in blocks)
+    return network.train()
+
+
+def network_of_pretraining(options: argparse.Namespace) -> MaskedAutoencoder:
+    """Encoder and decoder, with the weights of the race."""
+    network = MaskedAutoencoder(replace(sizes.PRITHVI[peer.SIZE], dates=options.dates))
+    peer.set_weights((published_name(name), value) for name, value in network.named_parameters())
+    return network.train()
+
+
+class Objective(MaskedReconstruction):
+    """The objective with the masks of the race; time and place are told to nobody."""
+
+    def __init__(self, network: MaskedAutoencoder, noise: list[Tensor]) -> None:
+        told = MaskingOptions(ratio=peer.RATIO, drop_metadata=1.0)
+        super().__init__(network, Normalise([MEAN] * BANDS, [STD] * BANDS, names=NAMES.names), NAMES, told)
+        self.noise, self.number = noise, 0
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        """As ever."""
+        self.number = int(batch.ids[0].partition("-")[0])
+        return super().loss(batch, rng)
+
+    def _mask(self, images: Tensor, rng: torch.Generator) -> Any:
+        return random_mask(self.noise[self.number], peer.RATIO)
+
+
+class Loader:
+    """The batches of the race as ``fit`` wants them; made once, like those of everybody."""
+
+    def __init__(self, batches: peer.Series) -> None:
+        self.batches = batches
+        self.made = []
+        for number, (images, labels) in enumerate(batches.pairs):
+            box = GeoBox(images.shape[-2:], Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32633")
+            time = torch.full(images.shape[:2], 1_600_000_000)
+            valid = torch.ones_like(images, dtype=torch.bool)
+            image = Modality(images, valid, NAMES, time, (box,) * len(images))
+            ids = tuple(f"{number}-{sample}" for sample in range(len(images)))
+            known = {} if batches.masked else {"label": labels != IGNORE}
+            self.made.append(Batch({"image": image}, {} if batches.masked else {"label": labels}, known, ids))
+
+    def __len__(self) -> int:
+        return len(self.made)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches, with the stamps of the race."""
+        for batch, _ in zip(self.made, self.batches, strict=True):
+            yield batch
+
+
+class Ours:
+    """A turn of ``fit`` with swath's network."""
+
+    def __init__(self, options: argparse.Namespace, batches: peer.Series) -> None:
+        self.options, self.loader = options, Loader(batches)
+        self.config = FitConfig(
+            epochs=1,
+            learning_rate=peer.RATE,
+            final_share=1.0,
+            warmup_share=0.0,
+            weight_decay=0.0,
+            clip_norm=CLIP,
+            ema_decay=None,
+            threads=options.threads,
+        )
+
+    def __call__(self, batches: peer.Series) -> tuple[list[float], nn.Module]:
+        """Mean loss of the epoch, for every batch, and the network."""
+        task: Any
+        if batches.masked:
+            task = Objective(network_of_pretraining(self.options), batches.noise)
+        else:
+            normalise = {"image": Normalise([MEAN] * BANDS, [STD] * BANDS, names=NAMES.names)}
+            intake = Intake({"image": NAMES}, normalise, {"image": self.options.dates})
+            task = ModelTask(network_for_maps(self.options), LabelGoal("segmentation", ("no", "yes")), intake)
+        with tempfile.TemporaryDirectory() as out:
+            result = fit(task, self.loader, config=self.config, out=out, seed=0, progress=False)
+        return [result.history[0]["loss"]] * len(batches), task
+
+
+def ours_alone(options: argparse.Namespace) -> Callable[[peer.Series], tuple[list[float], nn.Module]]:
+    """A turn of swath's network in a plain loop."""
+
+    def turn(batches: peer.Series) -> tuple[list[float], nn.Module]:
+        normalise = Normalise([MEAN] * BANDS, [STD] * BANDS, names=NAMES.names)
+        model: Any = network_of_pretraining(options) if batches.masked else network_for_maps(options)
+
+        def loss_of(number: int, images: Tensor, labels: Tensor) -> Tensor:
+            image = normalise(images, torch.ones((), dtype=torch.bool).expand_as(images))
+            if batches.masked:
+                unknown = TimePlace.unknown(len(image))
+                found = model(image, random_mask(batches.noise[number], peer.RATIO), about=unknown).loss
+                loss: Tensor = found.total / found.count
+                return loss
+            return nn.functional.cross_entropy(model.body(image), labels, ignore_index=IGNORE)
+
+        return peer.plain_loop(batches, model, loss_of)
+
+    return turn
+
+
+def command(name: str, options: argparse.Namespace) -> list[str]:
+    """How a contender is started."""
+    sizes_ = [f"--{each}={getattr(options, each)}" for each in ("work", "dates", "steps", "batch", "size", "threads")]
+    if name.startswith("swath"):
+        return [sys.executable, "-W", "ignore", __file__, "--turn", name, *sizes_]
+    python = str(interpreter("terratorch", options.peers))
+    beside = []
+    if options.work == "lora":
+        own = interpreter("peft", options.peers)
+        found = subprocess.run([str(own), "-c", "import peft; print(peft.__path__[0])"], capture_output=True, text=True)
+        beside = ["--beside", str(Path(found.stdout.strip()).parent)]
+    script = Path(__file__).parent / "peers" / "prithvi_step_contender.py"
+    return [python, "-W", "ignore", str(script), name, *sizes_, *beside]
+
+
+def race(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """All rounds; the first one warms up and is not counted."""
+    contenders = [Contender(name, command(name, options)) for name in options.contenders]
+    rows = []
+    for number in range(-1, options.rounds):
+        shift = number % len(contenders)
+        for contender in [*contenders[shift:], *contenders[:shift]]:
+            row = contender.turn()
+            if row is None:
+                print(json.dumps({"contender": contender.name, "round": number, "failed": "its process ended"}))
+                continue
+            seconds, busy = row.pop("steps")[1:], row.pop("cpu_steps")[1:]
+            row |= {"bench": "prithvi_step", "work": options.work, "dates": options.dates, "round": number}
+            row |= {"step_s": float(np.median(seconds)), "step_cpu_s": float(np.median(busy))}
+            print(json.dumps(row), flush=True)
+            rows += [row] if number >= 0 else []
+    for contender in contenders:
+        contender.end()
+    return rows
+
+
+def table(rows: list[dict[str, Any]]) -> bool:
+    """Every contender beside TerraTorch's task, or the first one there is; whether all did the same work."""
+    same = True
+    names = [name for name in CONTENDERS if any(row["contender"] == name for row in rows)]
+    base = {row["round"]: row for row in rows if row["contender"] == names[0]} if names else {}
+    for name in names:
+        both = [row for row in rows if row["contender"] == name and row["round"] in base]
+        pairs = [(row, base[row["round"]]) for row in both]
+        far = max(abs(own[key] / other[key] - 1) for own, other in pairs for key in ("loss", "norm"))
+        counts = all(own[key] == other[key] for own, other in pairs for key in ("parameters", "learn"))
+        wall, busy = (
+            ratio([own[key] for own, _ in pairs], [other[key] for _, other in pairs])
+            for key in ("step_s", "step_cpu_s")
+        )
+        right = far < TOLERANCE and counts
+        same = same and right
+        print(
+            f"{name:17s} median {np.median([row['step_s'] for row in both]):.3f} s  to {names[0]}: clock {wall}, "
+            f"processor {busy}  peak {max(row['peak_rss_mb'] for row in both):.0f} MiB, "
+            f"{max(row['over_imports_mb'] for row in both):.0f} over imports  {both[0]['parameters']:,} weights, "
+            f"{both[0]['learn']:,} learn  loss {both[0]['loss']:.5f}, loss and norm within {far:.0e}"
+            f"{'' if right else ': NOT THE SAME WORK'}"
+        )
+    return same
+
+
+def main() -> None:
+    """Run the bench."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    peer.add_sizes(parser)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--contenders", nargs="*", default=CONTENDERS, choices=CONTENDERS)
+    parser.add_argument("--peers", type=Path, help="folder of environments; default bench/peers/.env, made when absent")
+    parser.add_argument("--quick", action="store_true", help="swath alone on 32 pixels, one thread: does it run")
+    parser.add_argument("--turn", choices=CONTENDERS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.quick:
+        options.size, options.batch, options.steps, options.rounds, options.threads = 32, 2, 2, 1, 1
+        options.contenders = [name for name in options.contenders if name.startswith("swath")]
+    if options.turn:
+        batches = peer.Series(options)
+        peer.serve(Ours(options, batches) if options.turn == "swath" else ours_alone(options), batches, options)
+    else:
+        table(race(options))
+
+
+if __name__ == "__main__":
+    main()
