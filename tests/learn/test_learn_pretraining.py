@@ -72,23 +72,28 @@ def tiny(example: dict[str, Any], **fit: Any) -> PretrainOptions:
 
 def test_there_is_an_example_per_family() -> None:
     options = [read_pretrain_options(example) for example in EXAMPLES]
-    assert [(o.model.family, o.model.doublings) for o in options] == [("space_time", 0), ("grouped", 0), ("grouped", 2)]
+    found = [(o.model.family, o.model.doublings) for o in options]
+    assert found == [("space_time", 0), ("grouped", 0), ("grouped", 2), ("grouped", 0)]
+    assert options[3].bands == ("red", "green", "blue") and options[3].probe is not None
     assert {(o.fit.monitor, o.fit.monitor_mode) for o in options} == {("masked_mse", "min")}
     assert {o.fit.epochs for o in options} == {100}
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_the_examples_run(number: int, chipset: chips.ChipSet, split: Split, tmp_path: Path) -> None:
     options = tiny(EXAMPLES[number])
     task = pretrain(chipset, split, options, tmp_path / "run", seed=0, progress=False)
     assert isinstance(task.model, MaskedAutoencoder if number == 0 else GroupedAutoencoder)
     log = (tmp_path / "run" / "log.csv").read_text(encoding="utf-8")
     assert ("psnr_4x_bilinear" in log) == (number == 2) and "masked_mse_mean" in log
+    assert ("probe_accuracy" in log) == (number == 3)
+    assert (tmp_path / "run" / "curves.png").stat().st_size > 5000
     assert json.loads((tmp_path / "run" / "options.json").read_text()) == options.model_dump(mode="json")
     assert (tmp_path / "run" / "reconstructions.png").stat().st_size > 5000
     made = pretrained_network(tmp_path / "run" / "best", chipset.bands.select(["B08", "B04", "B02"]), 2, head="linear")
-    assert made.bands.names == ("B02", "B04", "B08")
-    assert made.network(torch.zeros(1, 3, 32, 32)).shape == (1, 2, 32, 32)
+    used = ("B04", "B02") if number == 3 else ("B02", "B04", "B08")  # in the order of pretraining
+    assert made.bands.names == used
+    assert made.network(torch.zeros(1, len(used), 32, 32)).shape == (1, 2, 32, 32)
 
 
 def test_the_same_seed_gives_the_same_weights(chipset: chips.ChipSet, split: Split, tmp_path: Path) -> None:
