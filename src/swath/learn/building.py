@@ -9,6 +9,7 @@ from typing import Any
 
 from swath.chips import Samples
 from swath.errors import ConfigError, InputError, nearest
+from swath.learn.backbones import Source, Top, fill_published, on_published
 from swath.learn.goals import PER_PIXEL, TASKS, AnyGoal, LabelGoal, MultilabelGoal, ValueGoal
 from swath.learn.intake import Intake
 from swath.learn.model_task import ModelTask
@@ -19,12 +20,16 @@ from swath.learn.published import PublishedNetwork
 from swath.learn.record import tune
 from swath.learn.reproduce import seeded
 from swath.learn.transferred import (
+    JOINS,
     TransferredNetwork,
+    check_published,
     check_same_unit,
     check_transferred,
     masked_run,
     transferred,
 )
+from swath.models.backbones import NAMES as PUBLISHED
+from swath.models.backbones import published_options
 from swath.nn import Normalise
 from swath.nn.branch import SERIES, Time
 from swath.nn.joint import Fusion, JointNetwork
@@ -84,6 +89,8 @@ def build(samples: Samples, measured: Measured, options: TrainOptions, *, seed: 
         InputError: a band is missing, or weights do not fit.
     """
     run = masked_run(options.pretrained)
+    if options.network.backbone in PUBLISHED:
+        return on_published_backbone(samples, measured, options, seed, say)
     if run is not None:
         return _on_pretrained(run, samples, measured, options, seed, say)
     bands = chosen_bands(samples, options)
@@ -123,12 +130,46 @@ def _on_pretrained(
     name, offered = next(iter(bands.items()))
     usual = options.model_copy(update={"network": options.network.model_copy(update={"backbone": "vit_small"})})
     head = (usual_head(samples.task, usual), options.network.head_width)
+    join = JOINS[options.time or "pool"]
     with seeded(seed, "initialise"):
-        network, intake, told = transferred(run, name, offered, samples.dates[name], goal.raw, head)
+        network, intake, told = transferred(run, name, offered, samples.dates[name], goal.raw, head, join)
     check_same_unit(make_intake(samples, intake.bands, measured), intake, str(options.pretrained))
     say(told)
     tune_network(network, options, seed)
     return ModelTask(network, goal, intake, colours=_colours(samples, goal))
+
+
+def on_published_backbone(
+    samples: Samples, measured: Measured, options: TrainOptions, seed: int, say: Say, *, filled: bool = True
+) -> ModelTask:
+    """A task on a published encoder that learns, with the statistics of its publication.
+
+    Args:
+        samples: give task, input, dates and names.
+        measured: statistics and counts of the train split.
+        options: all the rest.
+        seed: of the first weights.
+        say: called with the table of what was loaded.
+        filled: put the weights in; otherwise they stay as they were made.
+
+    Raises:
+        ConfigError: options that the encoder has no use for.
+        InputError: no band fits, numbers are of another unit, or weights do not fit.
+    """
+    bands, goal = chosen_bands(samples, options), make_goal(samples, measured, options)
+    check_published(samples.task, list(bands), options)
+    name, offered = next(iter(bands.items()))
+    known, mean, std = measured.inputs[name]
+    values = {band: (float(mean[place]), float(std[place])) for place, band in enumerate(known)}
+    network = options.network
+    source = Source(network.backbone, published_options(network.backbone, network.backbone_options()), network.weights)
+    top = Top(goal.raw, usual_head(samples.task, options), network.head_width, JOINS[options.time or "pool"])
+    made, intake, served = on_published(source, name, offered, samples.dates[name], top, values, seed=seed)
+    check_same_unit(make_intake(samples, intake.bands, measured), intake, network.backbone)
+    if filled:
+        fill_published(made, source, served, say)
+    tune_network(made, options, seed)
+    return ModelTask(made, goal, intake, colours=_colours(samples, goal))
 
 
 def chosen_bands(samples: Samples, options: TrainOptions) -> dict[str, BandSet]:

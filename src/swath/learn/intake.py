@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from swath.errors import ConfigError, ContractError, InputError
 from swath.learn.task import take_bands
+from swath.learn.when_where import places_of
 from swath.nn import Normalise
 from swath.sensors import BandSet
 from swath.types import Batch, Modality
@@ -28,11 +29,14 @@ class Seen:
         images: standardised ``(B, T, C, H, W)``, 0 where invalid.
         seen: bool ``(B, T, H, W)``: some band is valid.
         days: ``(B, T)``, days since 1970.
+        places: ``(B, 2)``, longitude and latitude in degrees, NaN where a sample lies nowhere on Earth; empty where
+            the intake was not asked for them.
     """
 
     images: Mapping[str, Tensor]
     seen: Mapping[str, Tensor]
     days: Mapping[str, Tensor]
+    places: Mapping[str, Tensor] = field(default_factory=dict)
 
     def known(self, pairs: bool) -> Tensor:
         """Where a prediction is meaningful, bool ``(B, H, W)`` on the pixels of the first input.
@@ -80,6 +84,7 @@ class Intake(nn.Module):
         normalise: input name to the statistics of these bands, in their order.
         dates: input name to its usual number of dates.
         needs_days: refuse samples whose dates are not known.
+        needs_places: tell where samples lie.
 
     Raises:
         ConfigError: names or numbers do not agree.
@@ -92,6 +97,7 @@ class Intake(nn.Module):
         dates: Mapping[str, int],
         *,
         needs_days: bool = False,
+        needs_places: bool = False,
     ) -> None:
         super().__init__()
         for name, wanted in bands.items():
@@ -102,7 +108,8 @@ class Intake(nn.Module):
                     expected="the same number of both, and its number of dates",
                     remedy="build the statistics for the same bands",
                 )
-        self.bands, self.dates, self.needs_days = dict(bands), dict(dates), needs_days
+        self.bands, self.dates = dict(bands), dict(dates)
+        self.needs_days, self.needs_places = needs_days, needs_places
         self.normalise = nn.ModuleDict({name: normalise[name] for name in bands})
 
     def forward(self, batch: Batch) -> Seen:
@@ -119,7 +126,7 @@ class Intake(nn.Module):
                 expected=f"one or more of {', '.join(self.bands)}",
                 remedy="rename the inputs",
             )
-        images, seen, days = {}, {}, {}
+        images, seen, days, places = {}, {}, {}, {}
         for name in given:
             modality = batch.inputs[name]
             if modality.has_faces:
@@ -133,7 +140,9 @@ class Intake(nn.Module):
             images[name] = self.normalise[name](values, valid)
             seen[name] = valid.any(dim=2)
             days[name] = (time.double() / DAY_S).to(self.device)
-        return Seen(images, seen, days)
+            if self.needs_places:
+                places[name] = places_of(modality.grid).to(self.device)
+        return Seen(images, seen, days, places)
 
     @property
     def device(self) -> torch.device:

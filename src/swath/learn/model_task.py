@@ -164,7 +164,8 @@ class ModelTask(nn.Module):
             for name, each in record["inputs"].items()
         }
         dates = {name: int(each["dates"]) for name, each in record["inputs"].items()}
-        intake = Intake(bands_of, normalise, dates, needs_days=network.needs_days)
+        places = bool(getattr(network, "needs_places", False))
+        intake = Intake(bands_of, normalise, dates, needs_days=network.needs_days, needs_places=places)
         return cls(network, goal, intake, **options)
 
     def _raw(self, batch: Batch, rng: torch.Generator | None) -> tuple[Tensor, Tensor]:
@@ -176,7 +177,8 @@ class ModelTask(nn.Module):
         seen = self.intake(batch)
         if rng is not None:
             seen = seen.hiding(self.modality_dropout, rng)
-        raw: Tensor = self.network(seen.images, seen.seen, seen.days)
+        where = (seen.places,) if self.intake.needs_places else ()
+        raw: Tensor = self.network(seen.images, seen.seen, seen.days, *where)
         known = seen.known(self.network.spec.time in PAIRS)
         return raw, known if self.goal.dense else known.flatten(1).any(1)
 

@@ -15,6 +15,8 @@ from swath.errors import ConfigError, nearest
 from swath.files import read_yaml
 from swath.learn.config import FitConfig, parse
 from swath.learn.objective import LossOptions
+from swath.models.backbones import NAMES as PUBLISHED
+from swath.models.backbones import published_options
 from swath.nn.branch import Time
 from swath.nn.build import IMAGE_BACKBONES, BackboneOptions, backbone
 from swath.nn.joint import NO_BACKBONE, Fusion
@@ -42,10 +44,14 @@ class NetworkOptions(BaseModel):
     """Backbone and head; see ``docs/networks.md``.
 
     Args:
-        backbone: name of a backbone for images, or ``none``: the head reads what the encoder of dates gives.
+        backbone: name of a backbone for images, or ``none``: the head reads what the encoder of dates gives; or of a
+            published encoder that learns, see ``swath.models.backbones``.
+        weights: of a published encoder: the file or its folder, or ``random``; None for the published ones, which are
+            found or fetched.
         head: None for the usual one: that of the U-Net, ``upernet`` for other maps, ``vector`` for whole samples.
         head_width: channels of the maps inside a pyramid or head.
-        options: what differs from the published size of the backbone, see ``swath.nn.BackboneOptions``.
+        options: what differs from the published size of the backbone, see ``swath.nn.BackboneOptions`` and
+            ``swath.models.backbones.PublishedOptions``.
         width: channels of the finest level of a U-Net; for other backbones where it is given.
         depth: halvings of a U-Net, or blocks.
         stem_stride: stride of the first convolution of a U-Net or ResNet.
@@ -55,6 +61,7 @@ class NetworkOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     backbone: str = UNET
+    weights: str | None = None
     head: Head | None = None
     head_width: int = Field(default=128, ge=1)
     options: dict[str, Any] = Field(default_factory=dict)
@@ -263,7 +270,7 @@ def check_network(network: NetworkOptions, where: str = "the options") -> None:
     """
     import torch
 
-    names = (*IMAGE_BACKBONES, NO_BACKBONE)
+    names = (*IMAGE_BACKBONES, NO_BACKBONE, *PUBLISHED)
     if network.backbone not in names:
         raise ConfigError(
             f"{where}: the backbone '{network.backbone[:40]}' is unknown",
@@ -271,6 +278,15 @@ def check_network(network: NetworkOptions, where: str = "the options") -> None:
             remedy=f"the nearest is {nearest(network.backbone, names, 1)}",
         )
     options, known = network.backbone_options(), vars(BackboneOptions())
+    if network.backbone in PUBLISHED:
+        published_options(network.backbone, options)
+        return
+    if network.weights is not None:
+        raise ConfigError(
+            f"{where}: 'weights' is given with the backbone '{network.backbone}'",
+            expected=f"weights of a published encoder: {', '.join(PUBLISHED)}",
+            remedy="name the trained model in 'pretrained', or leave 'weights' out",
+        )
     unknown = [name for name in options if name not in known]
     if unknown:
         raise ConfigError(

@@ -20,7 +20,7 @@ ARCHITECTURES = {
     "joint": "swath.nn.joint:JointNetwork",
     "published": "swath.learn.published:PublishedNetwork",
     "transferred": "swath.learn.transferred:TransferredNetwork",
-    "pretrained_encoder": "swath.learn.objectives.transfer:PretrainedNetwork",
+    "pretrained_encoder": "swath.learn.objectives.under_head:PretrainedNetwork",
 }
 """Name in a checkpoint -> ``module:class``. The class keeps its constructor arguments as a dataclass in ``spec``."""
 TUNING = "tuned_by"

@@ -244,4 +244,4 @@ def _plain_state(network: nn.Module) -> Mapping[str, Tensor]:
 def _copied(intake: Intake) -> Intake:
     """The same bands, statistics and dates in modules of its own."""
     normalise: Any = {name: copy.deepcopy(intake.normalise[name]) for name in intake.bands}
-    return Intake(intake.bands, normalise, intake.dates, needs_days=intake.needs_days)
+    return Intake(intake.bands, normalise, intake.dates, needs_days=intake.needs_days, needs_places=intake.needs_places)

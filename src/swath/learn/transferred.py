@@ -1,4 +1,7 @@
-"""An encoder that pretraining left (``swath train --objective mae``), with a head, in the place of a joint network."""
+"""An encoder that was trained before, with a head, in the place of a joint network.
+
+It comes from a pretraining (``swath train --objective mae``) or from published weights; see ``learn.backbones``.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,24 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from swath.errors import ConfigError, InputError
+from swath.errors import ConfigError, ContractError, InputError
 from swath.learn.checkpoint import BEST_FIRST, RECORD, read_record
 from swath.learn.intake import Intake
 from swath.learn.objectives.masked import TASK, load_masked
-from swath.learn.objectives.transfer import PretrainedNetwork, pretrained_network
+from swath.learn.objectives.transfer import pretrained_network
+from swath.learn.objectives.under_head import Dates, PretrainedNetwork
 from swath.learn.options import TrainOptions
 from swath.learn.pretrained import strange
+from swath.learn.when_where import about
 from swath.nn import Normalise, ordered_parts
 from swath.nn.grouped import GroupedEncoder
 from swath.nn.network import Head
 from swath.sensors import BandSet
 from swath.types import Task
 from swath.weights import is_name
+
+JOINS: Mapping[str, Dates] = {"pool": "mean", "max": "max", "attention": "attention", "concat": "channels"}
+"""The option ``time`` -> how the dates of one encoder are joined."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,9 @@ class TransferredSpec:
         encoder: arguments of the encoder, see ``learn.objectives.transfer``.
         head: kind of head.
         head_width: channels inside a pyramid or head.
+        join: how dates are joined, see ``learn.objectives.under_head``.
+        reading: arguments of ``Reading``, or None for the images as pretraining has them.
+        origin: name of the published encoder, or nothing.
     """
 
     inputs: dict[str, dict[str, int]]
@@ -41,10 +52,13 @@ class TransferredSpec:
     encoder: dict[str, Any]
     head: Head = "upernet"
     head_width: int = 128
+    join: Dates = "mean"
+    reading: dict[str, Any] | None = None
+    origin: str = ""
 
     @property
     def time(self) -> Literal["pool"]:
-        """Dates are pooled."""
+        """What is asked of the samples: any date is enough."""
         return "pool"
 
 
@@ -65,19 +79,23 @@ class TransferredNetwork(nn.Module):
         *,
         head: Head = "upernet",
         head_width: int = 128,
+        join: Dates = "mean",
+        reading: Mapping[str, Any] | None = None,
+        origin: str = "",
     ) -> None:
         super().__init__()
         sizes = {name: dict(each) for name, each in inputs.items()}
-        self.spec = TransferredSpec(sizes, outputs, dict(encoder), head, head_width)
+        told = None if reading is None else dict(reading)
+        self.spec = TransferredSpec(sizes, outputs, dict(encoder), head, head_width, join, told, origin)
         if len(sizes) != 1:
             raise ConfigError(
                 f"The inputs are {', '.join(sizes)}, and the pretrained encoder reads one",
                 expected="one input",
                 remedy="name the bands of one input, as in bands: {image: [B04, B08]}",
             )
-        self.body = PretrainedNetwork(encoder, outputs, head, head_width)
         dates = next(iter(sizes.values()))["dates"]
-        if dates > 1 and isinstance(self.body.encoder, GroupedEncoder):
+        self.body = PretrainedNetwork(encoder, outputs, head, head_width, join, dates, told)
+        if dates > 1 and isinstance(self.body.encoder, GroupedEncoder) and not origin:
             raise ConfigError(
                 f"The samples have {dates} dates, and the pretrained encoder sees single ones",
                 expected="samples of one date, or an encoder of the family space_time",
@@ -89,11 +107,47 @@ class TransferredNetwork(nn.Module):
         """What was pretrained."""
         return self.body.encoder
 
-    def forward(self, images: Mapping[str, Tensor], seen: Mapping[str, Tensor], days: Mapping[str, Tensor]) -> Tensor:
-        """``(B, outputs, H, W)``, or ``(B, outputs)``, from standardised ``(B, T, C, H, W)``, 0 where invalid."""
-        image = images[next(iter(self.spec.inputs))]
-        single = isinstance(self.body.encoder, GroupedEncoder)
-        found: Tensor = self.body(image[:, 0] if single else image)
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """What the encoder is told of the samples: ``time``, ``place``, both or nothing."""
+        return tuple(self.spec.encoder.get("conditions", ())) if self.body.reading.told else ()
+
+    @property
+    def needs_places(self) -> bool:
+        """Whether the encoder is told when and where."""
+        return bool(self.conditions)
+
+    def forward(
+        self,
+        images: Mapping[str, Tensor],
+        seen: Mapping[str, Tensor],
+        days: Mapping[str, Tensor],
+        places: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """``(B, outputs, H, W)``, or ``(B, outputs)``, from standardised ``(B, T, C, H, W)``, 0 where invalid.
+
+        Args:
+            images: of the one input.
+            seen: bool ``(B, T, H, W)``.
+            days: ``(B, T)``, days since 1970.
+            places: ``(B, 2)``, longitude and latitude; without them an encoder that knows time and place goes without.
+
+        Raises:
+            ContractError: the images do not fit, or there are other dates than the channels of the head.
+        """
+        name, each = next(iter(self.spec.inputs.items()))
+        image = images[name]
+        if self.spec.join == "channels" and image.shape[1] != each["dates"]:
+            raise ContractError(
+                f"The samples have {image.shape[1]} dates",
+                expected=f"{each['dates']}, whose maps are the channels of the head",
+                remedy="give as many dates as in training, or train with time: pool",
+            )
+        if self.conditions and places is not None:
+            told = about(days[name], places[name], self.conditions)
+            found: Tensor = self.body(image, told, seen[name])
+        else:
+            found = self.body(image, None, seen[name])
         return found
 
     def layer_names(self) -> list[tuple[str, ...]]:
@@ -133,17 +187,50 @@ def check_transferred(task: Task, inputs: Sequence[str], options: TrainOptions) 
         ConfigError: as said.
     """
     odd = [f"network.{name}" for name in sorted(options.network.model_fields_set - {"head", "head_width"})]
-    odd += [name for name in ("fusion", "time") if getattr(options, name) is not None]
-    if odd or task == "change":
+    if odd:
         raise ConfigError(
-            f"'{odd[0]}' was given" if odd else "The task is 'change'",
-            expected="with the encoder of a pretraining, which has its own shape and pools dates, only head and "
-            "head_width",
-            remedy=f"leave '{odd[0]}' out" if odd else "train with a backbone that compares two dates",
+            f"'{odd[0]}' was given",
+            expected="with the encoder of a pretraining, which has its own shape, only head and head_width",
+            remedy=f"leave '{odd[0]}' out",
+        )
+    _check_reading(task, inputs, options, "the encoder of a pretraining")
+
+
+def check_published(task: Task, inputs: Sequence[str], options: TrainOptions) -> None:
+    """Refuse options that a published encoder, as a backbone that learns, has no use for.
+
+    Args:
+        task: what is asked.
+        inputs: names of those that are used.
+        options: of training.
+
+    Raises:
+        ConfigError: as said.
+    """
+    name = options.network.backbone
+    if options.pretrained is not None:
+        raise ConfigError(
+            f"'pretrained' is '{options.pretrained[:80]}' and the backbone '{name}', which brings its own weights",
+            expected="one of the two",
+            remedy="name a file of its weights in network: {weights: FILE}, or leave the backbone out",
+        )
+    _check_reading(task, inputs, options, f"'{name}'")
+
+
+def _check_reading(task: Task, inputs: Sequence[str], options: TrainOptions, what: str) -> None:
+    """Refuse what no single encoder of series can do."""
+    joined = options.time is None or options.time in JOINS
+    if options.fusion is not None or not joined or task == "change":
+        given = "The task is 'change'" if task == "change" else f"'{'time' if not joined else 'fusion'}' was given"
+        raise ConfigError(
+            given,
+            expected=f"with {what}, which reads one input and all its dates at once, no fusion, and for 'time' one of "
+            f"{', '.join(JOINS)}",
+            remedy="train with a backbone that compares two dates" if task == "change" else "leave it out",
         )
     if len(inputs) > 1:
         raise ConfigError(
-            f"The samples have the inputs {', '.join(inputs)}, and the encoder of a pretraining reads one",
+            f"The samples have the inputs {', '.join(inputs)}, and {what} reads one",
             expected="one input",
             remedy=f"name the bands of one: bands: {{{inputs[0]}: [...]}}",
         )
@@ -178,7 +265,7 @@ def _statistics(intake: Intake, name: str, place: int) -> tuple[float, float]:
 
 
 def transferred(
-    model: Path, name: str, bands: BandSet, dates: int, outputs: int, head: tuple[Head, int]
+    model: Path, name: str, bands: BandSet, dates: int, outputs: int, head: tuple[Head, int], join: Dates = "mean"
 ) -> tuple[TransferredNetwork, Intake, str]:
     """A network whose encoder is that of a pretraining, what it reads, and a table of what was loaded.
 
@@ -189,6 +276,7 @@ def transferred(
         dates: of a sample.
         outputs: numbers of the head.
         head: kind and width.
+        join: how dates are joined.
 
     Raises:
         InputError: no band of pretraining is on offer, or the checkpoint cannot be read.
@@ -196,8 +284,13 @@ def transferred(
     """
     made = pretrained_network(load_masked(model), bands, outputs, head=head[0], head_width=head[1])
     inputs = {name: {"bands": len(made.bands), "dates": dates}}
-    network = TransferredNetwork(inputs, outputs, made.network.spec.encoder, head=head[0], head_width=head[1])
-    network.body.load_state_dict(made.network.state_dict())
+    network = TransferredNetwork(
+        inputs, outputs, made.network.spec.encoder, head=head[0], head_width=head[1], join=join
+    )
+    if join == "channels":  # the head has other channels than one of pooled dates
+        network.body.encoder.load_state_dict(made.network.encoder.state_dict())
+    else:
+        network.body.load_state_dict(made.network.state_dict(), strict=False)
     normalise: Normalise = made.normalise
     return network, Intake({name: made.bands}, {name: normalise}, {name: dates}), str(made.report)
 

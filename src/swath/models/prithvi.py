@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from swath.errors import ConfigError, InputError
+from swath.models.instageo_keys import encoder_of
 from swath.models.prithvi_bands import New, kernel_for
 from swath.models.prithvi_keys import DECODER, ENCODER, depth_of, house_tensors
 from swath.models.sizes import PRITHVI
@@ -55,6 +56,12 @@ class _Source:
     verified: bool
     strict: bool
     bands: Bands
+    spec: MaskedAutoencoderSpec | None = None
+
+    @property
+    def size(self) -> MaskedAutoencoderSpec:
+        """The size that the file has to have."""
+        return self.spec or _published(self.entry)
 
 
 def load_autoencoder(
@@ -103,15 +110,32 @@ def load_autoencoder(
     return network, report
 
 
-def load_encoder(known: Entry, path: Path, *, verified: bool, strict: bool) -> tuple[SpaceTimeEncoder, LoadReport]:
+def load_encoder(
+    known: Entry,
+    path: Path,
+    *,
+    verified: bool,
+    strict: bool,
+    spec: MaskedAutoencoderSpec | None = None,
+    bands: Bands | None = None,
+) -> tuple[SpaceTimeEncoder, LoadReport]:
     """The encoder alone with the weights of a file that was found; those of the decoder stay unused.
+
+    Args:
+        known: the encoder.
+        path: the file.
+        verified: whether its checksum agrees.
+        strict: every weight of the encoder has to be in the file.
+        spec: another size, border and the like, for the published bands; the published one when None.
+        bands: what the network shall take.
 
     Raises:
         InputError: weights of another family or size, or damaged ones.
     """
-    source = _Source(known, path, verified, strict, Bands())
+    source = _Source(known, path, verified, strict, bands or Bands(), spec)
     tensors = _tensors(source)
-    network = SpaceTimeEncoder(_published(known))
+    wanted = source.bands.wanted
+    network = SpaceTimeEncoder(source.size if wanted is None else replace(source.size, bands=len(wanted)))
     report = _fill_encoder(network, tensors, source)
     decoder = tuple(name for name in tensors if name.startswith(DECODER))
     return network, replace(report, unused=(*report.unused, *decoder))
@@ -145,8 +169,9 @@ def _tensors(source: _Source) -> dict[str, Tensor]:
         InputError: they are those of another family or size.
     """
     name = source.entry.name
-    tensors = house_tensors(read_tensors(source.path), name=name, source=str(source.path))
-    kernel, spec = tensors[ENCODER + KERNEL], _published(source.entry)
+    read = encoder_of(read_tensors(source.path))
+    tensors = house_tensors(read, name=name, source=str(source.path))
+    kernel, spec = tensors[ENCODER + KERNEL], source.size
     width, depth, patch = int(kernel.shape[0]), depth_of(tensors), tuple(kernel.shape[2:])
     if (width, depth, patch) != (spec.width, spec.depth, spec.patch):
         same = [

@@ -134,16 +134,26 @@ def load_autoencoder(
     return network, report
 
 
-def load_encoder(known: Entry, path: Path, *, verified: bool, strict: bool) -> tuple[GroupedEncoder, LoadReport]:
+def load_encoder(
+    known: Entry, path: Path, *, verified: bool, strict: bool, spec: GroupedSpec | None = None
+) -> tuple[GroupedEncoder, LoadReport]:
     """The encoder alone with the weights of a file that was found; those of decoder and head stay unused.
+
+    Args:
+        known: the encoder.
+        path: the file.
+        verified: whether its checksum agrees.
+        strict: every weight of the encoder has to be in the file.
+        spec: another size or other taps; the published one when None.
 
     Raises:
         InputError: weights of another family or size, or damaged ones.
     """
     import torch
 
+    size, decoder = published_specs(known.name)
     with torch.device("meta"):
-        whole = published(known.name)
+        whole = GroupedAutoencoder(spec or size, decoder)
     tensors = _read(known, path, whole)
     given = {name.removeprefix("encoder."): value for name, value in tensors.items() if name.startswith("encoder.")}
     network = GroupedEncoder(whole.encoder_spec)

@@ -1,4 +1,4 @@
-"""Published masked autoencoders by name: their sizes, and how many numbers each part has.
+"""Published networks by name: their sizes, and how many numbers each part has.
 
 ``build("prithvi_eo_v2_600")`` gives a network without memory (on the meta device) in a moment, so that a published size
 can be checked before anything is allocated. Facts of Prithvi: the configurations of TerraTorch 1.2.11.
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from swath.errors import ConfigError, nearest
-from swath.models import satmaepp
+from swath.models import instageo, satmaepp
 from swath.nn.masked_autoencoder import MaskedAutoencoder, MaskedAutoencoderSpec
 
 TAPS = {12: (2, 5, 8, 11), 24: (5, 11, 17, 23), 32: (7, 15, 23, 31)}
@@ -46,8 +46,9 @@ PRITHVI: dict[str, MaskedAutoencoderSpec] = {
 SIZES: dict[str, Callable[[], nn.Module]] = {
     **{name: partial(MaskedAutoencoder, spec) for name, spec in PRITHVI.items()},
     **{name: partial(satmaepp.published, name) for name in satmaepp.NAMES},
+    **{name: partial(instageo.build, name) for name in instageo.NAMES},
 }
-"""Name -> what builds the network: one whose ``encoder`` has ``blocks``; what is no encoder is the decoder."""
+"""Name -> what builds the network: one whose ``encoder`` has ``blocks``; what is no encoder is decoder or head."""
 
 
 def names() -> list[str]:
@@ -78,6 +79,8 @@ def build(name: str, *, device: torch.device | str = "meta") -> nn.Module:
 def describe(name: str) -> list[tuple[str, int]]:
     """Parts and their numbers of parameters: blocks of the encoder, encoder, blocks of the decoder, decoder, total.
 
+    A network for a task has a head in place of the decoder.
+
     Raises:
         ConfigError: no such name.
     """
@@ -88,6 +91,9 @@ def describe(name: str) -> list[tuple[str, int]]:
         return sum(number for part, number in whole.items() if part.startswith(prefixes))
 
     encoder, total = under("encoder."), sum(whole.values())
+    if isinstance(network, instageo.InstaGeo):
+        return [("encoder blocks", under("encoder.blocks.")), ("encoder", encoder), ("head", under("head.")),
+                ("total", total)]  # fmt: skip
     return [
         ("encoder blocks", under("encoder.blocks.")),
         ("encoder", encoder),

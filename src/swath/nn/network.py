@@ -12,12 +12,13 @@ from swath.nn.build import IMAGE_BACKBONES, BackboneOptions, ImageBackbone, back
 from swath.nn.checks import check_parameters, check_whole, pad_to
 from swath.nn.heads import FCNHead, LinearHead, UPerNetHead, VectorHead
 from swath.nn.pyramid import SimplePyramid, TimePool
+from swath.nn.transposed_head import TransposedHead
 from swath.nn.unet import UNetDecoder, UNetEncoder
 from swath.nn.vit import ViT
 from swath.types import Features
 
-Head = Literal["vector", "linear", "fcn", "unet", "upernet"]
-HEADS: tuple[Head, ...] = ("vector", "linear", "fcn", "unet", "upernet")
+Head = Literal["vector", "linear", "fcn", "unet", "upernet", "transposed"]
+HEADS: tuple[Head, ...] = ("vector", "linear", "fcn", "unet", "upernet", "transposed")
 """``vector`` gives numbers per image, the others numbers per pixel."""
 
 
@@ -173,6 +174,8 @@ def make_head(kind: Head, channels: tuple[int, ...], strides: tuple[int, ...], o
             return UNetDecoder(channels, strides, outputs)
         case "upernet":
             return UPerNetHead(channels, strides, outputs, width=width)
+        case "transposed":
+            return TransposedHead(channels, strides, outputs)
     raise ConfigError(f"The head {kind!r} is unknown", expected=f"one of {', '.join(HEADS)}", remedy="choose one")
 
 

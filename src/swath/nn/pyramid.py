@@ -105,7 +105,7 @@ class TimePool(nn.Module):
 
         Args:
             features: of a series of images.
-            present: bool ``(B, T)``, or None for all dates.
+            present: bool ``(B, T)``, or ``(B, T, h, w)`` for maps of one size, or None for all dates.
 
         Raises:
             ContractError: a map has no date axis.
@@ -114,7 +114,8 @@ class TimePool(nn.Module):
         maps = []
         for level, part in enumerate(features.maps):
             mask = torch.ones(part.shape[:2], dtype=torch.bool, device=part.device) if present is None else present
-            maps.append(self._pool(part, mask[:, :, None, None, None], level))
+            mask = mask[:, :, None, None, None] if mask.ndim == 2 else mask[:, :, None]
+            maps.append(self._pool(part, mask, level))
         return Features(tuple(maps), features.strides, features.tokens, features.cls)
 
     def _pool(self, part: Tensor, mask: Tensor, level: int) -> Tensor:
@@ -129,17 +130,23 @@ class TimePool(nn.Module):
         return torch.where(some, (score.softmax(1) * torch.where(mask, part, 0.0)).sum(1), 0.0)
 
 
-def dates_to_channels(features: Features) -> Features:
-    """Maps ``(B, T, C_l, h_l, w_l)`` to ``(B, T C_l, h_l, w_l)``, the dates one after the other.
+def dates_to_channels(features: Features, first: Literal["date", "channel"] = "date") -> Features:
+    """Maps ``(B, T, C_l, h_l, w_l)`` to ``(B, T C_l, h_l, w_l)``.
 
     Decoders that are built for a fixed number of dates read them so (Jakubik et al., arXiv 2310.18660); ``TimePool``
     takes any number. Tokens and class token are passed on.
+
+    Args:
+        features: of a series of images.
+        first: what comes one after the other: the dates, each with all its channels, or the channels, each with all
+            its dates, which is the order of the published head (``swath.nn.transposed_head``).
 
     Raises:
         ContractError: a map has no date axis.
     """
     _check_dated(features, "Dates can only become channels where there are dates")
-    maps = tuple(part.flatten(1, 2) for part in features.maps)
+    turned = (part if first == "date" else part.transpose(1, 2) for part in features.maps)
+    maps = tuple(part.flatten(1, 2) for part in turned)
     return Features(maps, features.strides, features.tokens, features.cls)
 
 

@@ -6,102 +6,30 @@ patch embedding, which is the same as feeding its mean, 0; a band that pretraini
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from swath.errors import ConfigError, InputError
 from swath.learn.objectives.masked import MaskedReconstruction, load_masked
+from swath.learn.objectives.under_head import Encoder, PretrainedNetwork
 from swath.nn import Normalise
-from swath.nn.checks import check_whole
-from swath.nn.grouped import GroupedAutoencoder, GroupedEncoder, GroupedSpec
-from swath.nn.masked_autoencoder import MaskedAutoencoderSpec, SpaceTimeEncoder
-from swath.nn.network import Head, make_head
-from swath.nn.pyramid import SimplePyramid, TimePool
-from swath.nn.time_place import TimePlace
+from swath.nn.grouped import GroupedAutoencoder, GroupedEncoder
+from swath.nn.masked_autoencoder import SpaceTimeEncoder
+from swath.nn.network import Head
 from swath.sensors import BandSet
-from swath.types import Features
 from swath.weights import LoadReport, fill
 
-Encoder = GroupedEncoder | SpaceTimeEncoder
-
-
-@dataclass(frozen=True)
-class PretrainedSpec:
-    """All that fixes the shape of a network with a pretrained encoder: what a checkpoint stores.
-
-    Args:
-        encoder: arguments of ``GroupedSpec`` or ``MaskedAutoencoderSpec``.
-        out_channels: classes, labels or quantities.
-        head: kind of head, see ``nn.network``.
-        head_width: channels inside a pyramid or head.
-    """
-
-    encoder: dict[str, Any]
-    out_channels: int
-    head: Head = "upernet"
-    head_width: int = 128
-
-    @property
-    def in_channels(self) -> int:
-        """Bands of the input."""
-        return int(self.encoder["bands"])
-
-
-class PretrainedNetwork(nn.Module):
-    """An encoder as pretraining has it, with a head: numbers per pixel, or per sample with the head ``vector``.
-
-    Args:
-        encoder: arguments of ``GroupedSpec`` or ``MaskedAutoencoderSpec``.
-        out_channels: classes, labels or quantities.
-        head: kind of head.
-        head_width: channels inside a pyramid or head.
-
-    Raises:
-        ConfigError: a number is out of range or the head unknown.
-    """
-
-    def __init__(
-        self, encoder: Mapping[str, Any], out_channels: int, head: Head = "upernet", head_width: int = 128
-    ) -> None:
-        super().__init__()
-        check_whole("The network", {"out_channels": out_channels, "head_width": head_width})
-        self.spec = PretrainedSpec(dict(encoder), out_channels, head, head_width)
-        self.encoder = build_encoder(encoder)
-        channels, strides = self.encoder.channels, self.encoder.strides
-        self.pool = TimePool(channels, strides) if isinstance(self.encoder, SpaceTimeEncoder) else None
-        self.pyramid: SimplePyramid | None = None
-        if head in ("unet", "upernet"):
-            self.pyramid = SimplePyramid(channels, strides, head_width)
-            channels, strides = self.pyramid.channels, self.pyramid.strides
-        self.head = make_head(head, channels, strides, out_channels, head_width)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """``(B, outputs, H, W)``, or ``(B, outputs)``, from standardised ``(B, C, H, W)`` or ``(B, T, C, H, W)``.
-
-        Only a network of space and time takes several dates; it pools them, and goes without time and place.
-
-        Raises:
-            ContractError: the image does not fit.
-        """
-        rows, columns = image.shape[-2:]
-        features = self.features(image)
-        logits: Tensor = self.head(features if self.pyramid is None else self.pyramid(features))
-        return logits if self.spec.head == "vector" else logits[..., :rows, :columns]
-
-    def features(self, image: Tensor) -> Features:
-        """What the encoder gives, dates pooled."""
-        if isinstance(self.encoder, GroupedEncoder):
-            found: Features = self.encoder(image)
-            return found
-        assert self.pool is not None  # made with the encoder
-        series = image if image.ndim == 5 else image[:, None]
-        pooled: Features = self.pool(self.encoder(series, TimePlace.unknown(len(series))))
-        return pooled
+__all__ = [
+    "Pretrained",
+    "PretrainedNetwork",
+    "encoder_arguments",
+    "pretrained_encoder",
+    "pretrained_network",
+]
 
 
 @dataclass(frozen=True)
@@ -185,13 +113,6 @@ def pretrained_encoder(
         resize=resize,
     )  # fmt: skip
     return encoder.eval(), used, report
-
-
-def build_encoder(arguments: Mapping[str, Any]) -> Encoder:
-    """An encoder with fresh weights from its arguments."""
-    if "groups" in arguments:
-        return GroupedEncoder(GroupedSpec(**arguments))
-    return SpaceTimeEncoder(MaskedAutoencoderSpec(**arguments))
 
 
 def encoder_arguments(encoder: Encoder) -> dict[str, Any]:
