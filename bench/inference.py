@@ -23,7 +23,7 @@ import argparse
 import json
 import sys
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,13 @@ from torch import Tensor, nn
 from train_step import Contender, ratio
 
 from swath.learn import SegmentationTask
-from swath.learn.objectives.transfer import PretrainedNetwork
 from swath.models import sizes
 from swath.nn import Normalise, UNet
+from swath.nn.heads import LinearHead
+from swath.nn.space_time import SpaceTimeEncoder
 from swath.predict.export import OnnxPredictor, quantise, write_onnx
 from swath.sensors import BandSet
-from swath.types import Batch, Modality
+from swath.types import Batch, Features, Modality
 
 BANDS, CLASSES, MEAN, STD = 6, 4, 0.3, 0.2
 NAMES = BandSet.of(*(f"band {number}" for number in range(BANDS)))
@@ -59,13 +60,26 @@ CONTENDERS = (
 )
 
 
+class Prithvi(nn.Module):
+    """The encoder under a linear head; without the encodings of time and place, which a graph is not told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        spec = replace(sizes.PRITHVI["prithvi_eo_v2_tiny_tl"], dates=1, conditions=())
+        self.encoder = SpaceTimeEncoder(spec)
+        self.head = LinearHead((spec.width,), (spec.patch[1],), CLASSES)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """``(B, K, H, W)`` from ``(B, C, H, W)``."""
+        found = self.encoder(image[:, None])
+        logits: Tensor = self.head(Features((found.maps[-1][:, 0],), found.strides))
+        return logits
+
+
 def network(kind: str) -> nn.Module:
-    """First weights; without the encodings of time and place, which a graph of values and mask is not told."""
+    """First weights."""
     torch.manual_seed(0)
-    if kind == "unet":
-        return UNet(BANDS, CLASSES)
-    spec = replace(sizes.PRITHVI["prithvi_eo_v2_tiny_tl"], dates=1, conditions=())
-    return PretrainedNetwork(asdict(spec), CLASSES, head="linear")
+    return UNet(BANDS, CLASSES) if kind == "unet" else Prithvi()
 
 
 def tiles(number: int, size: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:

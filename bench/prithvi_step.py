@@ -9,7 +9,8 @@ either network in the same loop of a few lines, so that network and loop can be 
 that lives through the race; in every round each has one turn, in an order that turns.
 
 Prints one line of JSON per turn and a table: seconds per step (median over rounds of the round's median), the ratio to
-TerraTorch's task with a 95 % t interval over rounds, and peak resident memory, also beyond the imports and the batches.
+TerraTorch's task with a 95 % t interval over rounds, and peak resident memory: in all, and beyond imports and batches
+once while stepping (in the first turn) and once in all, when ``fit`` has also written its checkpoint.
 
     python bench/prithvi_step.py --work full --dates 1
     python bench/prithvi_step.py --work masked --dates 3 --batch 2
@@ -48,36 +49,25 @@ from swath.learn.transferred import TransferredNetwork
 from swath.models import sizes
 from swath.models.prithvi_keys import published_name
 from swath.nn import Normalise
-from swath.nn.heads import LinearHead
 from swath.nn.masked_autoencoder import MaskedAutoencoder
 from swath.nn.masking import random_mask
-from swath.nn.pyramid import dates_to_channels
 from swath.nn.time_place import TimePlace
 from swath.nn.tuning import adapt
 from swath.sensors import BandSet
-from swath.types import Batch, Features, Modality
+from swath.types import Batch, Modality
 
 CONTENDERS = ("terratorch", "swath", "terratorch_plain", "swath_plain")
 NAMES = BandSet.of(*(f"band {number}" for number in range(BANDS)))
 TOLERANCE = 1e-4
 
 
-class Dates(nn.Module):
-    """Dates as channels, which is what the published neck does; ours pools them otherwise."""
-
-    def forward(self, features: Features) -> Features:
-        """``(B, T D, h, w)``."""
-        return dates_to_channels(features)
-
-
 def network_for_maps(options: argparse.Namespace) -> TransferredNetwork:
     """The encoder under a linear head, with the weights of the race."""
     spec = replace(sizes.PRITHVI[peer.SIZE], dates=options.dates)
     inputs = {"image": {"bands": BANDS, "dates": options.dates}}
-    network = TransferredNetwork(inputs, peer.CLASSES, asdict(spec), head="linear")
-    if options.dates > 1:
-        network.body.pool = Dates()
-        network.body.head = LinearHead((spec.width * options.dates,), (peer.PATCH,), peer.CLASSES)
+    # The published neck puts dates side by side as channels.
+    join = "channels" if options.dates > 1 else "mean"
+    network = TransferredNetwork(inputs, peer.CLASSES, asdict(spec), head="linear", join=join)
     encoder = network.body.encoder.named_parameters()
     peer.set_weights((published_name(f"encoder.{name}"), value) for name, value in encoder)
     head = network.body.head.named_parameters()
@@ -196,9 +186,9 @@ def command(name: str, options: argparse.Namespace) -> list[str]:
     python = str(interpreter("terratorch", options.peers))
     beside = []
     if options.work == "lora":
-        own = interpreter("peft", options.peers)
-        found = subprocess.run([str(own), "-c", "import peft; print(peft.__path__[0])"], capture_output=True, text=True)
-        beside = ["--beside", str(Path(found.stdout.strip()).parent)]
+        where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+        own = [str(interpreter("peft", options.peers)), "-c", where]
+        beside = ["--beside", subprocess.run(own, capture_output=True, text=True, check=True).stdout.strip()]
     script = Path(__file__).parent / "peers" / "prithvi_step_contender.py"
     return [python, "-W", "ignore", str(script), name, *sizes_, *beside]
 
@@ -243,7 +233,8 @@ def table(rows: list[dict[str, Any]]) -> bool:
         print(
             f"{name:17s} median {np.median([row['step_s'] for row in both]):.3f} s  to {names[0]}: clock {wall}, "
             f"processor {busy}  peak {max(row['peak_rss_mb'] for row in both):.0f} MiB, "
-            f"{max(row['over_imports_mb'] for row in both):.0f} over imports  {both[0]['parameters']:,} weights, "
+            f"over imports {both[0]['stepping_mb']:.0f} while stepping and "
+            f"{max(row['over_imports_mb'] for row in both):.0f} in all  {both[0]['parameters']:,} weights, "
             f"{both[0]['learn']:,} learn  loss {both[0]['loss']:.5f}, loss and norm within {far:.0e}"
             f"{'' if right else ': NOT THE SAME WORK'}"
         )

@@ -36,13 +36,15 @@ class Series(steps.Batches):
     Args:
         options: steps, batch, size, dates and work.
         bands_first: images are ``(B, 6, T, H, W)``, as the published code wants them.
+
+    ``peak_mb`` is the peak of memory when a batch was last asked for in the first turn, before anything was written.
     """
 
     def __init__(self, options: argparse.Namespace, *, bands_first: bool = False) -> None:
         super().__init__(0, options.batch, options.size)
         source = torch.Generator().manual_seed(0)
         self.masked, self.noise = options.work == "masked", []
-        self.dates = options.dates
+        self.turns, self.peak_mb = 0, 0.0
         for _ in range(options.steps):
             images = torch.rand(options.batch, options.dates, BANDS, options.size, options.size, generator=source)
             labels = (images[:, 0, 0] + images[:, 0, 1] > 1).long()
@@ -51,6 +53,17 @@ class Series(steps.Batches):
             self.pairs.append((images, labels.masked_fill(unknown, steps.IGNORE)))
             tokens = options.dates * (options.size // PATCH) ** 2
             self.noise.append(torch.rand(options.batch, tokens, generator=source))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        self.turns += 1
+        for pair in super().__iter__():
+            self._note_peak()
+            yield pair
+        self._note_peak()
+
+    def _note_peak(self) -> None:
+        if self.turns == 1:
+            self.peak_mb = steps.peak_mb()
 
     def numbered(self) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Number, images and labels of each step."""
@@ -265,7 +278,7 @@ def serve(turn: Turn, batches: Series, options: argparse.Namespace) -> None:
         if line.strip() != "go":
             break
         row = steps.answer(counted, batches)
-        row |= {"over_imports_mb": row["peak_rss_mb"] - before, **counts}
+        row |= {"over_imports_mb": row["peak_rss_mb"] - before, "stepping_mb": batches.peak_mb - before, **counts}
         print(json.dumps(row), file=speak, flush=True)
 
 
