@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import threading
@@ -16,6 +17,7 @@ from dask.base import tokenize
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
+from rasterio import Affine
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
@@ -318,18 +320,21 @@ def _geobox(dataset: DatasetReader, name: str) -> GeoBox:
             expected="finite coordinates and a pixel size above 0",
             remedy="georeference it again, for example with 'gdal_translate -a_ullr'",
         )
-    box = GeoBox((dataset.height, dataset.width), transform, short_crs(crs.to_wkt()))
-    _check_placed(box, name)
-    return box
-
-
-def _check_placed(box: GeoBox, name: str) -> None:
-    """Do once, with one pixel, what a cube does with its CRS: damaged ones fail in a dozen ways, and only when used."""
-    corner = GeoBox((1, 1), box.affine, box.crs)
     with reading(name, expected="a CRS that PROJ can use", remedy="assign the right one, with 'gdal_edit.py -a_srs'"):
-        _ = ~box.affine
-        xr_coords(corner, always_yx=True)
-        grids.gsd_m(corner)
+        placed = _placed(crs.to_wkt(), transform)
+    return GeoBox((dataset.height, dataset.width), transform, placed.crs)
+
+
+@functools.lru_cache(maxsize=256)
+def _placed(crs: str, transform: Affine) -> GeoBox:
+    """The first pixel of a grid, after doing with it what a cube does with its CRS: damaged ones fail in a dozen ways,
+    and only when used. The files of a scene share a grid, and PROJ takes longer for this than GDAL to open one.
+    """
+    corner = GeoBox((1, 1), transform, short_crs(crs))
+    _ = ~transform
+    xr_coords(corner, always_yx=True)
+    grids.gsd_m(corner)
+    return corner
 
 
 def _grow(block: int, wanted: int, limit: int) -> int:

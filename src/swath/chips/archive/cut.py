@@ -29,6 +29,7 @@ from swath.chips.archive.scene import Scene
 from swath.cubes import Legend
 from swath.cubes.catalogue import Item
 from swath.cubes.cube import common_unit
+from swath.cubes.remote.many import waiting
 from swath.errors import InputError
 from swath.failures import Failure
 from swath.files import write_text
@@ -84,9 +85,10 @@ class Parts:
 def cut_batch(batch: tuple[Plan, ...], cutting: Cutting) -> list[tuple[str, Failure | None]]:
     """Cut chips that share their scenes; for each its id, and what went wrong if anything did."""
     try:
-        scenes = {f"{item.collection}/{item.id}": Scene.of(item, cutting.request) for item in batch[0].items}
+        scenes = _scenes(batch, cutting.request)
     except Exception as error:  # whatever it is, it belongs to these scenes
         return [(plan.id, Failure.of(plan.id, "open", error)) for plan in batch]
+    threads = waiting([asset.place for item in batch[0].items for asset in item.data])
     lazy: list[Any] = []
     for plan in batch:
         try:
@@ -96,20 +98,27 @@ def cut_batch(batch: tuple[Plan, ...], cutting: Cutting) -> list[tuple[str, Fail
     ready = [each for each in lazy if not isinstance(each, Failure)]
     try:
         # One computation for all chips: a stored block that several of them need is read once.
-        read = iter(compute(*ready, scheduler="threads"))
+        read = iter(compute(*ready, scheduler="threads", num_workers=threads))
         arrays = [each if isinstance(each, Failure) else next(read) for each in lazy]
     except Exception:
         arrays = [
-            each if isinstance(each, Failure) else _alone(plan, each) for plan, each in zip(batch, lazy, strict=True)
+            each if isinstance(each, Failure) else _alone(plan, cutting.request)
+            for plan, each in zip(batch, lazy, strict=True)
         ]
     with pixels.environment():
         return [(plan.id, _finish(plan, each, cutting)) for plan, each in zip(batch, arrays, strict=True)]
 
 
-def _alone(plan: Plan, lazy: Any) -> Any:
-    """The arrays of one chip, or why they cannot be read."""
+def _scenes(batch: tuple[Plan, ...], request: Request) -> dict[str, Scene]:
+    """The scenes that chips share, reduced to these chips."""
+    boxes = tuple(plan.box for plan in batch)
+    return {f"{item.collection}/{item.id}": Scene.of(item, request, boxes) for item in batch[0].items}
+
+
+def _alone(plan: Plan, request: Request) -> Any:
+    """The arrays of one chip, or why they cannot be read: a block that only others need is not touched."""
     try:
-        return compute(lazy, scheduler="threads")[0]
+        return compute(_lazy(plan, _scenes((plan,), request), request), scheduler="threads")[0]
     except Exception as error:
         return Failure.of(plan.id, "read", error)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 import dask.array as da
@@ -16,12 +16,15 @@ from swath.cubes.catalogue import archives
 from swath.cubes.catalogue.items import Asset, Item
 from swath.cubes.cube import geobox_of, nodes_of, same_grid
 from swath.cubes.quality import clear
+from swath.cubes.raster import RasterFile
 from swath.cubes.remote.part import Bounds
 from swath.cubes.remote.scene import open_files
+from swath.cubes.stores import is_store
 from swath.errors import InputError, nearest
 from swath.types import DataKind
 
 QUALITY = "quality"
+Cut = Callable[[RasterFile], RasterFile]
 
 
 def load(
@@ -33,6 +36,7 @@ def load(
     level: str | None = None,
     baseline: str | None = None,
     only_clear: bool = False,
+    cut: Cut | None = None,
 ) -> xr.DataTree:
     """Open the scene of an item without reading its pixels.
 
@@ -47,6 +51,7 @@ def load(
         level: processing level, where the item does not tell it.
         baseline: processing baseline, where the item does not tell it.
         only_clear: whether pixels that the quality asset calls cloud, shadow or fill become invalid, on every node.
+        cut: makes of each raster file what is to be read of it, such as a sheet of windows.
 
     Raises:
         InputError: an asset is missing, does not fit the sensor, no band is left, or ``only_clear`` without a quality
@@ -70,10 +75,10 @@ def load(
         None,
         item.time,
     )
-    tree = _open([asset.place for asset in chosen], item, options, bbox)
+    tree = _open([asset.place for asset in chosen], item, options, bbox, cut)
     nodes = nodes_of(tree)
     if item.quality is not None and (item.quality.address is not None or item.quality.path.exists()):
-        nodes = _with_quality(item, nodes, only_clear, bbox)
+        nodes = _with_quality(item, nodes, only_clear, bbox, cut)
     elif only_clear:
         raise InputError(
             f"The item '{item.id}' has no quality asset",
@@ -170,10 +175,10 @@ def chosen_assets(item: Item, bands: Sequence[str] | None) -> list[Asset]:
     return chosen
 
 
-def _open(places: list[str], item: Item, options: Options, bbox: Bounds | None) -> xr.DataTree:
+def _open(places: list[str], item: Item, options: Options, bbox: Bounds | None, cut: Cut | None) -> xr.DataTree:
     """Files of an item as a scene: those on servers through the connection of its archive."""
     distant = any("://" in place for place in places)
-    if bbox is None and not distant:
+    if bbox is None and not distant and (cut is None or any(map(is_store, places))):
         return scenes.open(
             places if len(places) > 1 else places[0],
             sensor=options.sensor,
@@ -187,16 +192,16 @@ def _open(places: list[str], item: Item, options: Options, bbox: Bounds | None) 
     connection = archives.connection(archive, item.collection) if distant and archive else None
     beside = [asset.place for asset in item.data] if bbox is not None else []
     beside += [item.quality.place] if bbox is not None and item.quality is not None else []
-    return open_files(places, options, bbox=bbox, beside=beside, connection=connection)
+    return open_files(places, options, bbox=bbox, beside=beside, connection=connection, cut=cut)
 
 
 def _with_quality(
-    item: Item, nodes: dict[str, xr.Dataset], only_clear: bool, bbox: Bounds | None
+    item: Item, nodes: dict[str, xr.Dataset], only_clear: bool, bbox: Bounds | None, cut: Cut | None
 ) -> dict[str, xr.Dataset]:
     asset = item.quality
     assert asset is not None
     assert asset.scheme is not None
-    layer = _one_node(_open([asset.place], item, Options(level=PHYSICAL, nodata=()), bbox))
+    layer = _one_node(_open([asset.place], item, Options(level=PHYSICAL, nodata=()), bbox, cut))
     numbers, box = layer["data"].data[:, 0], geobox_of(layer)
     out = {}
     for name, cube in nodes.items():

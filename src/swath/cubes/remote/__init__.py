@@ -12,11 +12,13 @@ from swath.cubes.remote.connection import Connection, Span
 from swath.cubes.remote.file import RemoteFile, probe, shared_connection
 from swath.cubes.remote.index import Header, HeaderIndex
 from swath.cubes.remote.layout import UnsupportedError
+from swath.cubes.remote.many import probe_all, read_windows
 from swath.cubes.remote.part import part_of, parts_in, window_of
 from swath.cubes.remote.patience import Clock, Patience
 from swath.cubes.remote.plan import Run, blocks_of, runs_of
 from swath.cubes.remote.report import RemoteReport
 from swath.cubes.remote.scene import open_files, open_item
+from swath.cubes.remote.sheet import Sheet, sheet_of
 from swath.cubes.remote.signing import Bearer, Open, Sas, Signer
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "RemoteReport",
     "Run",
     "Sas",
+    "Sheet",
     "Signer",
     "Span",
     "UnsupportedError",
@@ -40,7 +43,10 @@ __all__ = [
     "part_of",
     "parts_in",
     "probe",
+    "probe_all",
+    "read_windows",
     "runs_of",
     "shared_connection",
+    "sheet_of",
     "window_of",
 ]

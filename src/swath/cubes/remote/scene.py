@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from swath.cubes import raster, scene
+from swath.cubes import scene
 from swath.cubes.assemble import Options
 from swath.cubes.raster import RasterFile
-from swath.cubes.remote import file as files
 from swath.cubes.remote.connection import Connection
 from swath.cubes.remote.index import HeaderIndex
+from swath.cubes.remote.many import probe_all
 from swath.cubes.remote.part import Bounds, parts_in
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def open_files(
     beside: Sequence[str] = (),
     connection: Connection | None = None,
     index: HeaderIndex | None = None,
+    cut: Callable[[RasterFile], RasterFile] | None = None,
 ) -> xr.DataTree:
     """Files of one date as a scene, from servers or from disk; no pixel is read yet.
 
@@ -37,22 +38,19 @@ def open_files(
         beside: other files of the scene: the parts of all of them nest, whichever are opened.
         connection: how servers are asked; an open one when left out.
         index: where headers are kept; the user's when left out.
+        cut: makes of each file what is to be read of it, such as a sheet of windows.
 
     Raises:
         InputError: as ``cubes.open``, or the box lies outside a file.
         MissingError: a server cannot be reached or refuses.
     """
-
-    def probe(place: str) -> RasterFile:
-        if place.startswith(("http://", "https://")):
-            return files.probe(place, connection, index)
-        return raster.probe(place)
-
-    found = connection.side_by_side(probe, list(places)) if connection else [probe(place) for place in places]
+    others = [place for place in beside if place not in places] if bbox is not None else []
+    known = probe_all([*places, *others], connection, index)
+    found = known[: len(places)]
     if bbox is not None:
-        known = dict(zip(places, found, strict=True))
-        others = [known[place] if place in known else probe(place) for place in beside]
-        found = parts_in(found, bbox, [*found, *others])
+        found = parts_in(found, bbox, known)
+    if cut is not None:
+        found = [cut(file) for file in found]
     return scene.scene_of(found, options, places[0] if len(places) == 1 else f"{len(places)} files")
 
 
