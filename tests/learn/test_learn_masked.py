@@ -222,7 +222,7 @@ def test_scores_by_hand() -> None:
     assert found["masked_mse_mean"] == pytest.approx((4 + 16) / 2)
     assert found["masked_psnr"] == pytest.approx(10 * math.log10(16 / 5))  # the range of the valid pixels is 4
     assert found["psnr_2x"] == pytest.approx(10 * math.log10(16))
-    finer = {"psnr_2x", "psnr_2x_bilinear", "psnr_2x_bilinear_seen"}
+    finer = {"psnr_2x", "psnr_2x_bilinear", "psnr_2x_bilinear_seen", "psnr_2x_bicubic_input"}
     assert set(found) == {"masked_mse", "masked_mse_mean", "masked_psnr"} | finer
     # Flat images enlarge to themselves: 3 where made up, 4 where seen, and 4 is right.
     flat = torch.full((1, 1, 1, 2, 2), 4.0)
@@ -231,6 +231,7 @@ def test_scores_by_hand() -> None:
     assert scores([replace(level, hidden=torch.ones_like(hidden))])["psnr_2x_bilinear_seen"] == pytest.approx(
         scores([level])["psnr_2x_bilinear"]
     )
+    assert scores([level])["psnr_2x_bicubic_input"] > 100  # nothing is hidden from it
     empty = scores([Restored(original, made, hidden & False, valid)])
     assert math.isnan(empty["masked_mse"]) and math.isnan(empty["masked_psnr"])
 

@@ -35,6 +35,7 @@ def masked_validation(loader: BatchLoader, *, seed: int = 0) -> Validate:
     standardised and together. For finer images the same ratio over all valid pixels, ``psnr_2x``, beside that of
     bilinear enlargement of what the network gives, ``psnr_2x_bilinear``, and of the same with the pixels that were seen
     put back, ``psnr_2x_bilinear_seen``. The last is the rival to beat: of seen pixels no loss asks that they be given.
+    ``psnr_2x_bicubic_input`` is cubic enlargement of the whole coarse image, of which nothing is hidden then.
 
     Args:
         loader: held-out batches; ``epoch(0)`` is taken each time.
@@ -60,10 +61,10 @@ def scores(restored: Iterable[Restored]) -> dict[str, float]:
         for number, (original, made, valid) in enumerate(part.finer):
             name = f"{2 ** (number + 1)}x"
             _add(sums, name, made, original, valid)
-            for kind, coarse in (("bilinear", part.made), ("bilinear_seen", part.pasted())):
-                larger = F.interpolate(
-                    coarse.flatten(0, 1), size=original.shape[-2:], mode="bilinear", align_corners=False
-                )
+            rivals = {"bilinear": part.made, "bilinear_seen": part.pasted(), "bicubic_input": part.original}
+            for kind, coarse in rivals.items():
+                mode, size = kind.partition("_")[0], original.shape[-2:]
+                larger = F.interpolate(coarse.flatten(0, 1), size=size, mode=mode, align_corners=False)
                 _add(sums, f"{name}_{kind}", larger.view_as(original), original, valid)
         seen = part.original[part.valid]
         if len(seen):
