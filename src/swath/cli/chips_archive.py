@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from swath.cli.archive_options import Choice, Grid, Making
 from swath.cli.config import Config
 from swath.cli.everyday import split_names
+from swath.cli.grouped import grouped
 from swath.failures import EXIT_WITH_FAILURES
 
 if TYPE_CHECKING:
@@ -19,35 +21,16 @@ app = typer.Typer(help="Chips from a catalogue of scenes: choose, cut, clean, sp
 Place = Annotated[str, typer.Argument(help="Catalogue (folder or file), address of a STAC API, or name of an archive.")]
 Folder = Annotated[Path, typer.Argument(help="Folder of a chip set.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the chips; a run that stopped goes on.")]
-Source = Annotated[str, typer.Option(help="hls, s2 or s1.")]
-Bands = Annotated[str | None, typer.Option(help="Bands between commas; default: those the source is known for.")]
-Collections = Annotated[str | None, typer.Option("--collection", help="Ids of collections between commas.")]
-Size = Annotated[int, typer.Option(min=1, help="Rows and columns of a chip.")]
-Steps = Annotated[int, typer.Option(min=1, help="Dates of a chip.")]
-StepDays = Annotated[int, typer.Option("--step-days", min=1, help="Days from one date back to the one before.")]
-Days = Annotated[float, typer.Option("--tolerance", min=0, help="Most days between date wanted and scene.")]
-Minutes = Annotated[float, typer.Option("--tolerance-minutes", min=0, help="Minutes on top of them.")]
-Cloud = Annotated[float, typer.Option("--max-cloud", min=0, max=100, help="Most cloud cover of a scene in percent.")]
-Rule = Annotated[str, typer.Option(help="least-cloudy or nearest-date: what decides first.")]
-Daytime = Annotated[bool, typer.Option("--daytime", help="Only scenes taken with the sun above the horizon.")]
-Masks = Annotated[str | None, typer.Option(help="cloud, near_cloud_or_shadow, cloud_shadow, water; between commas.")]
-Strategy = Annotated[str, typer.Option(help="each: a mask hides its own date; any: all dates.")]
-Series = Annotated[bool, typer.Option("--series/--single", help="Dates before the observation, or its own date alone.")]
-MonthStart = Annotated[bool, typer.Option("--month-start", help="Observations count from the first of their month.")]
-Crs = Annotated[str | None, typer.Option(help="CRS of the chips; default: that of the scenes.")]
-Resolution = Annotated[float | None, typer.Option(help="Pixel size in units of the CRS.")]
-Resampling = Annotated[str, typer.Option(help="nearest, bilinear or average.")]
-Physical = Annotated[bool, typer.Option("--physical", help="Store reflectance or dB as float32.")]
 Regression = Annotated[bool, typer.Option("--regression", help="Labels are quantities, not classes.")]
 Classes = Annotated[str | None, typer.Option(help="Names of the classes 0, 1, ... between commas.")]
-Published = Annotated[Path | None, typer.Option(help="Folder for the published layout of InstaGeo too.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 works in this one.")]
 Date = Annotated[str, typer.Option(help="Column with dates.")]
 Time = Annotated[str | None, typer.Option(help="Column with times of day, UTC.")]
 
 
 @app.command("points")
+@grouped
 def points(
+    *,
     place: Place,
     table: Annotated[Path, typer.Argument(help="CSV, parquet or vector file: one observation a row.")],
     out: Out,
@@ -59,48 +42,40 @@ def points(
     points_crs: Annotated[str | None, typer.Option(help="CRS of the columns; default EPSG:4326.")] = None,
     where: Annotated[list[str] | None, typer.Option(help="Comparison such as 'year >= 2020'; may be repeated.")] = None,
     classes: Classes = None,
-    size: Size = 256,
-    steps: Steps = 3,
-    step_days: StepDays = 30,
-    tolerance: Days = 5.0,
-    tolerance_minutes: Minutes = 0.0,
-    source: Source = "hls",
-    bands: Bands = None,
-    collection: Collections = None,
-    max_cloud: Cloud = 10.0,
-    rule: Rule = "least-cloudy",
-    daytime: Daytime = False,
-    masks: Masks = None,
-    strategy: Strategy = "each",
-    series: Series = True,
-    month_start: MonthStart = False,
+    choice: Choice,
     min_count: Annotated[int, typer.Option(min=1, help="Fewest observations of a tile of 100 km.")] = 1,
     window: Annotated[int, typer.Option(min=0, help="Pixels around an observation that it labels.")] = 0,
     conflict: Annotated[str, typer.Option(help="nearest or unlabelled: where windows disagree.")] = "nearest",
     regression: Regression = False,
-    crs: Crs = None,
-    resolution: Resolution = None,
-    resampling: Resampling = "nearest",
-    physical: Physical = False,
-    published: Published = None,
-    workers: Workers = 0,
+    grid: Grid,
+    making: Making,
     config: Config = None,
 ) -> None:
     """Cut chips around point observations; exit status 6 where some lack a scene or a scene is damaged."""
     from swath.chips import archive
 
-    request = _request(locals() | {"task": "regression" if regression else "segmentation"})
+    labels = {"min_count": min_count, "window": window, "conflict": conflict, "task": _task(regression)}
+    request = _request(vars(choice) | vars(grid) | vars(making) | labels)
     found = archive.read_points(
         table, columns=archive.Columns(x, y, date, label, time), crs=points_crs, where=tuple(where or ())
     )
     report = archive.from_points(
-        place, found, out, request=request, legend=_legend(classes), workers=workers, progress=True
+        place,
+        found,
+        out,
+        request=request,
+        legend=_legend(classes),
+        workers=making.workers,
+        progress=True,
+        cluster=making.cluster,
     )
-    _end(report, published)
+    _end(report, making.published)
 
 
 @app.command("rasters")
+@grouped
 def rasters(
+    *,
     place: Place,
     table: Annotated[Path, typer.Argument(help="CSV, parquet or vector file: one label raster a row.")],
     folder: Annotated[Path, typer.Argument(help="Folder with the label rasters.")],
@@ -111,32 +86,15 @@ def rasters(
     classes: Classes = None,
     nodata: Annotated[float | None, typer.Option(help="Number for 'no label', where files do not declare it.")] = None,
     check: Annotated[bool, typer.Option(help="Labels follow masks, and chips without a label are left out.")] = True,
-    size: Size = 256,
-    steps: Steps = 3,
-    step_days: StepDays = 30,
-    tolerance: Days = 5.0,
-    tolerance_minutes: Minutes = 0.0,
-    source: Source = "hls",
-    bands: Bands = None,
-    collection: Collections = None,
-    max_cloud: Cloud = 10.0,
-    rule: Rule = "least-cloudy",
-    daytime: Daytime = False,
-    masks: Masks = None,
-    strategy: Strategy = "each",
-    series: Series = True,
-    month_start: MonthStart = False,
+    choice: Choice,
     regression: Regression = False,
-    resampling: Resampling = "nearest",
-    physical: Physical = False,
-    published: Published = None,
-    workers: Workers = 0,
+    making: Making,
     config: Config = None,
 ) -> None:
     """Cut chips over label rasters, each on its own pixels; exit status 6 where some could not be."""
     from swath.chips import archive
 
-    request = _request(locals() | {"task": "regression" if regression else "segmentation"})
+    request = _request(vars(choice) | vars(making) | {"task": _task(regression)})
     records = archive.read_records(table, folder, file=file, date=date, time=time)
     report = archive.from_rasters(
         place,
@@ -146,50 +104,42 @@ def rasters(
         legend=_legend(classes),
         label_nodata=nodata,
         check=check,
-        workers=workers,
+        workers=making.workers,
         progress=True,
+        cluster=making.cluster,
     )
-    _end(report, published)
+    _end(report, making.published)
 
 
 @app.command("boxes")
+@grouped
 def boxes(
+    *,
     place: Place,
     table: Annotated[Path, typer.Argument(help="JSON list of [west, south, east, north] in degrees.")],
     out: Out,
     date: Annotated[str, typer.Option(help="Day, or day and time, that the chips are wanted for.")],
     most: Annotated[int, typer.Option(min=1, help="Most chips of a box.")] = 10_000,
-    size: Size = 256,
-    steps: Steps = 3,
-    step_days: StepDays = 30,
-    tolerance: Days = 5.0,
-    tolerance_minutes: Minutes = 0.0,
-    source: Source = "hls",
-    bands: Bands = None,
-    collection: Collections = None,
-    max_cloud: Cloud = 10.0,
-    rule: Rule = "least-cloudy",
-    daytime: Daytime = False,
-    masks: Masks = None,
-    strategy: Strategy = "each",
-    series: Series = True,
-    month_start: MonthStart = False,
-    crs: Crs = None,
-    resolution: Resolution = None,
-    resampling: Resampling = "nearest",
-    physical: Physical = False,
-    published: Published = None,
-    workers: Workers = 0,
+    choice: Choice,
+    grid: Grid,
+    making: Making,
     config: Config = None,
 ) -> None:
     """Cut chips without labels that cover boxes, to predict on."""
     from swath.chips import archive
 
-    request = _request(locals())
     report = archive.from_boxes(
-        place, archive.read_boxes(table), date, out, request=request, most=most, workers=workers, progress=True
+        place,
+        archive.read_boxes(table),
+        date,
+        out,
+        request=_request(vars(choice) | vars(grid) | vars(making)),
+        most=most,
+        workers=making.workers,
+        progress=True,
+        cluster=making.cluster,
     )
-    _end(report, published)
+    _end(report, making.published)
 
 
 @app.command("clean")
@@ -286,6 +236,10 @@ def _request(options: dict[str, Any]) -> Request:
         masks=_names(options["masks"]) or (),
         time_series=options["series"],
     )
+
+
+def _task(regression: bool) -> str:
+    return "regression" if regression else "segmentation"
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from swath.cli.cluster import Cluster
 from swath.cli.config import Config
 from swath.cli.everyday import Bands, Baseline, Level, NoData, Sensor, Time, split_names
 from swath.cli.predict import Model, Overlap, Tile
@@ -33,6 +34,7 @@ def predict_many(
     confidence: Annotated[bool, typer.Option(help="Also write the probability of the chosen class.")] = True,
     lenient: Annotated[bool, typer.Option(help="Predict where at least one band is valid.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 works in this one.")] = 1,
+    cluster: Cluster = "",
     config: Config = None,
 ) -> None:
     """Map many scenes; finished ones are passed over, failed ones listed in OUT/failures.csv (exit status 6)."""
@@ -55,6 +57,7 @@ def predict_many(
         options=MapOptions(tile, pixels, outputs, not lenient),
         workers=workers,
         progress=True,
+        cluster=cluster,
     )
     finished = len(report.maps) - report.made
     show.say(f"{report.made} of {len(scenes)} scenes mapped, {finished} were finished before; maps in {out}")

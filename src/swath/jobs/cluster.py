@@ -205,7 +205,7 @@ def _parcel(work: Callable[[Any], Any], job: Job) -> Iterator[bytes | str]:
 @contextlib.contextmanager
 def _connected(cluster: str) -> Iterator[Client]:
     """A client of the cluster; of one on this machine, also the cluster."""
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     processes = local_workers(cluster)
     if not processes:
@@ -216,8 +216,24 @@ def _connected(cluster: str) -> Iterator[Client]:
         with client:
             yield client
         return
-    # Here we count deaths ourselves, and see each of them.
-    settings = {"distributed.scheduler.allowed-failures": 0, "distributed.comm.timeouts.connect": "60s"}
+    with local_cluster(processes) as address, Client(address, set_as_default=False) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def local_cluster(processes: int) -> Iterator[str]:
+    """A cluster on this machine, of processes with one thread each; gives the address of its scheduler.
+
+    Its scheduler tells of every death, so that tries are counted here alone, and waits for a worker that starts again
+    as long as it takes: after 15 seconds, dask's default, a busy machine would be left without workers.
+    """
+    from distributed import LocalCluster
+
+    settings = {
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.deploy.lost-worker-timeout": "1 hour",
+        "distributed.comm.timeouts.connect": "60s",
+    }
     with (
         tempfile.TemporaryDirectory(prefix="swath-", ignore_cleanup_errors=True) as folder,
         dask.config.set(settings),
@@ -228,10 +244,9 @@ def _connected(cluster: str) -> Iterator[Client]:
             dashboard_address=":0",
             silence_logs=logging.CRITICAL,
             local_directory=folder,
-        ) as local,
-        Client(local, set_as_default=False) as client,
+        ) as cluster,
     ):
-        yield client
+        yield str(cluster.scheduler_address)
 
 
 def _about(folder: str) -> tuple[str, bool]:

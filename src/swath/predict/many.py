@@ -87,6 +87,7 @@ def predict_many(
     options: MapOptions | None = None,
     workers: int = 1,
     progress: bool = False,
+    cluster: str = "",
 ) -> ManyReport:
     """Map every scene to ``OUT/NAME.tif``, where NAME is that of its file or folder.
 
@@ -103,6 +104,7 @@ def predict_many(
         options: how to map them.
         workers: processes; 0 works in this one.
         progress: show a progress bar on standard error.
+        cluster: a dask cluster that maps instead, ``local:2`` or the address of a scheduler (see ``swath.jobs.Job``).
 
     Raises:
         ConfigError: no scene, two scenes of one name, or a map that would replace a scene.
@@ -113,7 +115,7 @@ def predict_many(
     _check(paths, folder)
     work = functools.partial(_map, load, folder, scene or SceneOptions(), options or MapOptions())
     failures, maps, made = Failures(), {}, 0
-    job = Job(workers=workers, stage="predict", progress="scenes" if progress else "")
+    job = Job(workers=workers, stage="predict", progress="scenes" if progress else "", cluster=cluster)
     for path, done in run_each(paths, work, job=job, failures=failures):
         maps[path] = folder / done.files[0]
         made += not done.found

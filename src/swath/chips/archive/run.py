@@ -6,7 +6,7 @@ import functools
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,7 @@ class Report:
 
 def from_points(
     place: Path | str, points: pd.DataFrame, out: Path | str, *, request: Request, legend: Legend | None = None,
-    workers: int = 0, progress: bool = False,
+    workers: int = 0, progress: bool = False, cluster: str = "",
 ) -> Report:  # fmt: skip
     """Chips around point observations.
 
@@ -74,6 +74,7 @@ def from_points(
         legend: classes; guessed from the labels when left out.
         workers: processes; 0 works in this one.
         progress: whether to show a progress bar.
+        cluster: a dask cluster that cuts instead, ``local:2`` or the address of a scheduler (see ``swath.jobs.Job``).
 
     Raises:
         InputError: a label is no class, or nothing at all is found (what was missing, and what was nearest).
@@ -100,12 +101,12 @@ def from_points(
     plans, pins = plan_points(rest.reset_index(drop=True), [scenes[at] for at in rest.index], lattice, grids, request)
     work.table.loc[rest.index, ["chip", "y", "x"]] = pins
     work.outcome(rest.index[pins["chip"].to_numpy() == ""], "in a partial cell")
-    return _make(plans, lattice, cutting, work, workers, progress)
+    return _make(plans, lattice, cutting, work, _job(workers, progress, cluster))
 
 
 def from_rasters(
     place: Path | str, records: pd.DataFrame, out: Path | str, *, request: Request, legend: Legend | None = None,
-    label_nodata: float | None = None, check: bool = True, workers: int = 0, progress: bool = False,
+    label_nodata: float | None = None, check: bool = True, workers: int = 0, progress: bool = False, cluster: str = "",
 ) -> Report:  # fmt: skip
     """Chips over label rasters, each on the pixels of its own raster.
 
@@ -122,6 +123,7 @@ def from_rasters(
         check: whether labels follow the masks, and chips without a label left are left out.
         workers: as ``from_points``.
         progress: as ``from_points``.
+        cluster: as ``from_points``.
 
     Raises:
         ConfigError: no legend, or CRS and resolution were asked for.
@@ -151,12 +153,12 @@ def from_rasters(
     ]  # fmt: skip
     for at, plan in zip(work.open.index, plans, strict=True):
         work.table.loc[at, "chip"] = plan.id
-    return _make(sorted(plans, key=lambda plan: plan.id), lattice, cutting, work, workers, progress)
+    return _make(sorted(plans, key=lambda plan: plan.id), lattice, cutting, work, _job(workers, progress, cluster))
 
 
 def from_boxes(
     place: Path | str, boxes: Sequence[Box], date: str, out: Path | str, *, request: Request, most: int = MOST,
-    workers: int = 0, progress: bool = False,
+    workers: int = 0, progress: bool = False, cluster: str = "",
 ) -> Report:  # fmt: skip
     """Chips without labels that cover boxes, for a model to predict on.
 
@@ -169,6 +171,7 @@ def from_boxes(
         most: most chips of a box.
         workers: as ``from_points``.
         progress: as ``from_points``.
+        cluster: as ``from_points``.
 
     Raises:
         InputError: a box is no place on Earth or takes too many chips, the date cannot be read, or nothing is found.
@@ -198,7 +201,7 @@ def from_boxes(
         plan = _of_box(work.table.loc[at], scenes[at], grids[at], request)
         work.table.loc[at, "chip"] = plan.id
         plans.append(plan)
-    return _make(sorted(plans, key=lambda plan: plan.id), lattice, cutting, work, workers, progress)
+    return _make(sorted(plans, key=lambda plan: plan.id), lattice, cutting, work, _job(workers, progress, cluster))
 
 
 def _cutting(
@@ -239,7 +242,12 @@ def _of_box(row: Series[Any], items: tuple[Item, ...], box: GeoBox, request: Req
     )  # fmt: skip
 
 
-def _make(plans: list[Plan], lattice: Lattice, cutting: Cutting, work: Work, workers: int, progress: bool) -> Report:
+def _job(workers: int, progress: bool, cluster: str) -> Job:
+    """How the chips are cut."""
+    return Job(workers, stage="cut", describe=_describe, progress="cutting chips" if progress else "", cluster=cluster)
+
+
+def _make(plans: list[Plan], lattice: Lattice, cutting: Cutting, work: Work, job: Job) -> Report:
     """Cut what is not there yet, and write the set."""
     twice = [name for name, count in Counter(plan.id for plan in plans).items() if count > 1]
     if twice:
@@ -248,7 +256,7 @@ def _make(plans: list[Plan], lattice: Lattice, cutting: Cutting, work: Work, wor
         make_folder(cutting.folder / name)
     records = read_records(cutting.folder, plans)
     todo = [plan for plan in plans if not is_current(records.get(plan.id), plan, cutting)]
-    job = Job(workers, stage="cut", describe=_describe, progress="cutting chips" if progress and todo else "")
+    job = job if todo else replace(job, progress="")
     cut: set[str] = set()
     for _, outcomes in run_each(
         _batches(todo), functools.partial(cut_batch, cutting=cutting), job=job, failures=work.failures
