@@ -205,8 +205,12 @@ class SpaceTimeEncoder(nn.Module):
             ContractError: the patch does not divide the images, or time and place are not told.
         """
         _, dates, _, rows, columns = images.shape
+        if torch.compiler.is_exporting():
+            # Positions are a constant of a graph: it is for one size, and says so to whoever asked for a free one.
+            dates, rows, columns = int(dates), int(rows), int(columns)
         grid_of((dates, rows, columns), self.spec.patch)
-        grid = self.embed(images.movedim(1, 2)).movedim(1, -1)
+        # One copy here in place of one in each pass of the convolution.
+        grid = self.embed(images.movedim(1, 2).contiguous()).movedim(1, -1)
         return place_tokens(grid, self.spec, self.time, self.place, about)
 
     def layer_names(self) -> list[tuple[str, ...]]:
@@ -244,8 +248,15 @@ def start_linear(network: nn.Module) -> None:
 
 
 @lru_cache(maxsize=32)
-def _table(grid: tuple[int, int, int], width: int) -> Tensor:
+def _kept_table(grid: tuple[int, int, int], width: int) -> Tensor:
     return sine_cosine_3d(*grid, width, date_last=True)
+
+
+def _table(dates: int, rows: int, columns: int, width: int) -> Tensor:
+    """Positions; whole numbers and no memory while a graph is traced, whose tensors mean nothing outside of it."""
+    if torch.compiler.is_exporting():
+        return sine_cosine_3d(int(dates), int(rows), int(columns), width, date_last=True)
+    return _kept_table((dates, rows, columns), width)
 
 
 def place_tokens(
@@ -258,10 +269,10 @@ def place_tokens(
     """Tokens ``(B, t, h, w, D)`` with positions and conditions added."""
     batch, dates, rows, columns, width = grid.shape
     if spec.positions == "resized":
-        laid_out = (dates, spec.image // spec.patch[1], spec.image // spec.patch[2])
-        table = resize_block(_table(laid_out, width).to(grid), rows, columns)
+        laid_out = (spec.image // spec.patch[1], spec.image // spec.patch[2])
+        table = resize_block(_table(dates, *laid_out, width).to(grid), rows, columns)
     else:
-        table = _table((dates, rows, columns), width).to(grid)
+        table = _table(dates, rows, columns, width).to(grid)
     grid = grid + table
     if (time or place) and (about is None or about.samples != batch):
         raise ContractError(
