@@ -153,7 +153,11 @@ def _check(task: Exportable, out: Path, side: int) -> None:
 
 def _convert(module: torch.nn.Module, path: Path, shape: tuple[int, ...], output: str) -> bool:
     """Write the graph; whether rows and columns are free."""
-    if _export(module, path, shape, output, free=True):
+    from swath.nn.vit import ViT
+
+    # A trace of learned positions ends at their size, after many seconds: it is not tried.
+    learned = any(isinstance(part, ViT) and part.spec.positions == "learned" for part in module.modules())
+    if not learned and _export(module, path, shape, output, free=True):
         return True
     _export(module, path, shape, output, free=False)
     return False

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import rasterio
 
+from swath import cubes
 from swath.chips import ChipSet
 from swath.files import make_folder
 from swath.predict import predict_scene
@@ -19,7 +20,6 @@ from swath.predict.export.single import SingleInput
 from swath.systems.eo._instageo_archive import FLOODS, SENSORS, FloodArchive, name_of, truth_of
 from swath.systems.eo._instageo_chips import tile_of_chip
 from swath.types import Predictor, Split
-from swath.verbs import physical_cube
 
 CALIBRATION_CHIPS = 64
 OVERLAP_SHARE = 4
@@ -93,7 +93,8 @@ def mapped(
         rounds: times that each is run.
     """
     make_folder(out)
-    cube, truth = physical_cube(scene[0]).compute(), scene[1]
+    cube, truth = cubes.to_cube(cubes.open(scene[0])), scene[1]
+    cube = (cube if cubes.is_physical(cube) else cubes.to_physical(cube)).compute()
     seconds: dict[str, list[float]] = {name: [] for name in predictors}
     for _ in range(rounds):
         for name, predictor in predictors.items():

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from swath import chips, verbs
+from swath import chips
 from swath.sources.published import sen1floods11
+from swath.sources.published.common import one_cube
 from swath.systems.eo._instageo_models import mean_iou
 from swath.types import Predictor, ResultRow
 
@@ -35,8 +36,8 @@ def rows(people: Mapping[str, Predictor], place: Path, out: Path, base: ResultRo
     folder = out / "real_chips"
     if not folder.is_dir():
         chip = sen1floods11.open(place)[0]
-        names = {entry.value: entry.name for entry in sen1floods11.LEGEND}
-        verbs.chips(chip.radar(), chip.labels(), folder, legend=names, size=SIDE)
+        cube = one_cube(chip.radar())  # decibels already
+        chips.cut(cube, chip.labels(), folder, size=SIDE, legend=sen1floods11.LEGEND)
     chipset = chips.open(folder)
     base = replace(base, split="all", n_test=len(chipset))
     return [
