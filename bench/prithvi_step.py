@@ -65,13 +65,16 @@ def network_for_maps(options: argparse.Namespace) -> TransferredNetwork:
     """The encoder under a linear head, with the weights of the race."""
     spec = replace(sizes.PRITHVI[peer.SIZE], dates=options.dates)
     inputs = {"image": {"bands": BANDS, "dates": options.dates}}
-    # The published neck puts dates side by side as channels.
+    # The published neck puts dates side by side as channels, date by date; ours goes channel by channel.
     join = "channels" if options.dates > 1 else "mean"
     network = TransferredNetwork(inputs, peer.CLASSES, asdict(spec), head="linear", join=join)
     encoder = network.body.encoder.named_parameters()
     peer.set_weights((published_name(f"encoder.{name}"), value) for name, value in encoder)
     head = network.body.head.named_parameters()
     peer.set_weights((f"head.{name.rpartition('.')[2]}", value) for name, value in head)
+    weight = network.body.head.output.weight
+    with torch.no_grad():
+        weight.copy_(weight.unflatten(1, (options.dates, spec.width)).transpose(1, 2).reshape(weight.shape))
     if options.work == "lora":
         adapt(network, "lora", rank=peer.RANK, scale=peer.RANK, targets=("qkv",), train=("body.head",))
         blocks = enumerate(network.body.encoder.blocks)
