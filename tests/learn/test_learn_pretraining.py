@@ -18,7 +18,7 @@ from odc.geo.geobox import GeoBox
 from swath import chips, cubes, sensors
 from swath.errors import ConfigError, ContractError, InputError
 from swath.learn.objectives import load_masked, pretrained_network
-from swath.learn.pretraining import PretrainOptions, pretrain, read_pretrain_options
+from swath.learn.pretraining import PretrainOptions, _spread, pretrain, read_pretrain_options
 from swath.nn.grouped import GroupedAutoencoder
 from swath.nn.masked_autoencoder import MaskedAutoencoder
 from swath.types import Split
@@ -131,6 +131,12 @@ def test_options_are_refused_before_anything_runs(chipset: chips.ChipSet, split:
     with pytest.raises(InputError, match="no file"):
         read_pretrain_options(tmp_path / "none.yaml")
     assert not list(tmp_path.iterdir())
+
+
+def test_chips_of_the_picture_are_spread() -> None:
+    ids = [str(number) for number in range(10)]
+    assert _spread(ids, 4) == ["0", "3", "6", "9"]
+    assert _spread(ids[:2], 4) == ["0", "1"] and _spread(ids[:1], 4) == ["0"]
 
 
 def test_options_from_a_file(tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from swath.chips import Augment, ChipLoader, ChipSet, Statistics
@@ -171,7 +172,7 @@ def pretrain(
     best = load_masked(result.best or result.last)
     write_json(out / OPTIONS, options.model_dump(mode="json"))
     curve_picture(result.history, out / CURVES)
-    picture(best, chipset.batch((held_out or train_ids)[:4]), out / PICTURE)
+    picture(best, chipset.batch(_spread(held_out or train_ids, 4)), out / PICTURE)
     return best
 
 
@@ -209,6 +210,12 @@ def build_pretraining(
         network = _grouped(chosen, options) if model.family == "grouped" else _space_time(len(chosen), size, model)
     normalise = Normalise(mean, std, names=chosen.names)
     return MaskedReconstruction(network, normalise, chosen, options.masking, modality=modality)
+
+
+def _spread(ids: Sequence[str], count: int) -> list[str]:
+    """So many ids, evenly spread over the list: neighbours in it lie beside each other and look alike."""
+    places = np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int)
+    return [ids[place] for place in places]
 
 
 def _grouped(bands: BandSet, options: PretrainOptions) -> GroupedAutoencoder:
