@@ -264,7 +264,7 @@ def resident_mb() -> float:
 
 def serve(turn: Turn, batches: Series, options: argparse.Namespace) -> None:
     """Answer until the race is over. What libraries print goes to standard error."""
-    import torch._dynamo  # noqa: F401 (the first optimiser of a process imports it, which is no memory of a step)
+    import torch._dynamo  # the first optimiser of a process imports it, which is no memory of a step
 
     torch.set_num_threads(options.threads)
     before, counts = resident_mb(), {}
