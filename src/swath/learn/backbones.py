@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 
+import torch
 from torch import nn
 
 from swath.learn.intake import Intake
@@ -105,7 +106,8 @@ def on_published(
             reading=reading,
             origin=source.name,
         )
-    normalise = Normalise(list(served.mean), list(served.std), names=served.bands.names)
+    with torch.device("cpu"):  # numbers, also where the network has no memory
+        normalise = Normalise(list(served.mean), list(served.std), names=served.bands.names)
     intake = Intake({name: served.bands}, {name: normalise}, {name: dates}, needs_places=network.needs_places)
     return network, intake, served
 

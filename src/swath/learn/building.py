@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from swath.chips import Samples
 from swath.errors import ConfigError, InputError, nearest
 from swath.learn.backbones import Source, Top, fill_published, on_published
@@ -165,7 +167,8 @@ def on_published_backbone(
     source = Source(network.backbone, published_options(network.backbone, network.backbone_options()), network.weights)
     top = Top(goal.raw, usual_head(samples.task, options), network.head_width, JOINS[options.time or "pool"])
     made, intake, served = on_published(source, name, offered, samples.dates[name], top, values, seed=seed)
-    check_same_unit(make_intake(samples, intake.bands, measured), intake, network.backbone)
+    with torch.device("cpu"):  # numbers, also where the network has no memory
+        check_same_unit(make_intake(samples, intake.bands, measured), intake, network.backbone)
     if filled:
         fill_published(made, source, served, say)
     tune_network(made, options, seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from swath.learn.intake import EARLIEST_S
 from swath.learn.options import TrainOptions
 from swath.learn.pretrained import check_statistics, fill_backbones, source_task
 from swath.learn.published import PublishedNetwork
+from swath.models.backbones import NAMES as PUBLISHED
+from swath.models.backbones import RANDOM, published_options, spec_of
 from swath.nn import Normalise
 from swath.nn.joint import JointNetwork
 from swath.sensors import BandSet
@@ -129,6 +132,36 @@ def weights_faults(
     except SwathError as error:
         return [str(error)]
     return []
+
+
+def backbone_faults(options: TrainOptions, size: int) -> list[str]:
+    """What is wrong with the weights of a published backbone that learns: nowhere, or smaller chips than a token.
+
+    Args:
+        options: of training.
+        size: rows and columns of a chip.
+    """
+    network, faults = options.network, []
+    if network.backbone not in PUBLISHED:
+        return []
+    known = entry(network.backbone)
+    if network.weights is None and lies_at(known) is None:
+        faults.append(
+            f"The weights of '{network.backbone}' are not on this machine. What to do: swath weights get "
+            f"{network.backbone}, or name a file in network: {{weights: FILE}}"
+        )
+    if network.weights not in (None, RANDOM):
+        given = Path(str(network.weights))
+        if not (given / known.weights.file if given.is_dir() else given).is_file():
+            faults.append(f"There is no file of weights {given}. What to do: check network.weights.")
+    spec = spec_of(network.backbone, published_options(network.backbone, network.backbone_options()))
+    patch = spec.patch if isinstance(spec.patch, int) else spec.patch[1]
+    if size < patch:
+        faults.append(
+            f"The chips have {size} x {size} pixels, and a token of '{network.backbone}' has {patch}. "
+            "What to do: cut larger chips."
+        )
+    return faults
 
 
 def size_faults(network: JointNetwork, sizes: Mapping[str, int]) -> list[str]:

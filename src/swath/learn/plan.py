@@ -14,9 +14,25 @@ from torch import nn
 
 from swath.chips import ChipSet, JoinedSet, Statistics
 from swath.errors import InputError, SwathError
-from swath.learn.building import Measured, build, chosen_bands, make_goal, make_network, published_for, tune_network
+from swath.learn.building import (
+    Measured,
+    build,
+    chosen_bands,
+    make_goal,
+    make_network,
+    on_published_backbone,
+    published_for,
+    tune_network,
+)
 from swath.learn.distil import load_teacher
-from swath.learn.faults import dates_faults, label_faults, size_faults, statistics_faults, weights_faults
+from swath.learn.faults import (
+    backbone_faults,
+    dates_faults,
+    label_faults,
+    size_faults,
+    statistics_faults,
+    weights_faults,
+)
 from swath.learn.goals import AnyGoal
 from swath.learn.memory import FLOAT, HOW, Memory, estimate, kept_bytes
 from swath.learn.model_task import ModelTask
@@ -25,6 +41,8 @@ from swath.learn.published import PublishedNetwork
 from swath.learn.students import shaped_like, transferred_student
 from swath.learn.training import check_monitor, with_monitor
 from swath.learn.transferred import TransferredNetwork, masked_run
+from swath.models.backbones import NAMES as PUBLISHED
+from swath.models.backbones import RANDOM
 from swath.nn.joint import JointNetwork
 from swath.sensors import BandSet
 from swath.types import Features, Split, Task
@@ -188,10 +206,11 @@ def _with_network(made: Plan, wanted: _Wanted, problems: _Problems) -> Plan:
         problems.add(weights_faults(network, wanted.bands, wanted.measured, options))
     else:
         made = replace(made, inputs=_inputs(samples, bands, options.batch_size))
+        problems.add(backbone_faults(options, made.inputs[0].shape[-1]) if wanted.model is None else [])
     if isinstance(network, JointNetwork):
         problems.add(size_faults(network, {each.name: each.shape[-1] for each in made.inputs}))
         problems.add(dates_faults(network, samples))
-    made = replace(made, network=_words(network), parts=parts_of(network))
+    made = replace(made, network=_words(network, options), parts=parts_of(network))
     counted = problems.of(lambda: _count(network, made.inputs))
     if counted is None:
         return made
@@ -208,6 +227,10 @@ def _built(wanted: _Wanted, goal: AnyGoal) -> tuple[AnyNetwork, Mapping[str, Ban
         InputError: bands or units do not fit, or weights cannot be read.
     """
     samples, options = wanted.samples, wanted.options
+    if options.network.backbone in PUBLISHED and wanted.model is None:
+        with torch.device("meta"):
+            published = on_published_backbone(samples, wanted.measured, options, 0, lambda text: None, filled=False)
+        return published.network, published.inputs
     if wanted.model is not None:
         student = transferred_student(wanted.model, goal, options.distil, seed=0)
         tune_network(student.network, options, 0)  # type: ignore[arg-type]  # on an encoder as its teacher is
@@ -278,12 +301,20 @@ def _count(network: AnyNetwork, inputs: tuple[InputPlan, ...]) -> tuple[int, tup
         return kept_bytes(network, lambda: network(images, seen, days))
 
 
-def _words(network: AnyNetwork) -> str:
+def _words(network: AnyNetwork, options: TrainOptions) -> str:
     spec = network.spec
     if isinstance(network, PublishedNetwork):
         return f"{network.spec.encoder} (published, frozen), head {spec.head}"
     if isinstance(network, TransferredNetwork):
-        return f"encoder of a pretraining, head {spec.head}"
+        shape = network.spec
+        told = [shape.origin or "encoder of a pretraining", f"head {shape.head}"]
+        if next(iter(shape.inputs.values()))["dates"] > 1:
+            told.append(f"dates: {shape.join}")
+        if network.conditions:
+            told.append(f"told {' and '.join(network.conditions)}")
+        if options.network.weights == RANDOM:
+            told.append("RANDOM weights")
+        return ", ".join(told)
     told = [f"{network.spec.backbone}", f"head {spec.head}"]
     if network.spec.several:
         told.append(f"{network.spec.fusion} fusion")

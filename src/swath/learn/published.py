@@ -181,9 +181,9 @@ def untrained(name: str) -> PrestoPixels | GalileoPatches:
     if known.family not in FAMILIES:
         fitting = [each for each in names() if entry(each).family in FAMILIES]
         raise ConfigError(
-            f"The encoder '{name}' is of the family '{known.family}', which cannot be trained on here",
+            f"'pretrained' is '{name}' of the family '{known.family}', which is a backbone of its own",
             expected=f"one of {', '.join(fitting)}",
-            remedy="choose one of these; 'swath embed' takes any encoder, and heads learn from what it writes",
+            remedy=f"write network: {{backbone: {name}}}; it learns or is frozen as 'tuning' says",
         )
     report = LoadReport(name, "no file yet", False, (), (), (), (), (), (0, 0))
     with torch.device("cpu"):  # its version is a hash over numbers, which the meta device has not

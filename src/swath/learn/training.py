@@ -23,6 +23,7 @@ from swath.learn.options import TrainOptions
 from swath.learn.segmentation import build_task, train_segmentation
 from swath.learn.students import student_of
 from swath.learn.task import check_classes
+from swath.nn.grouped import GroupedEncoder
 from swath.types import Split
 from swath.types import Task as TaskName
 
@@ -143,6 +144,8 @@ def with_features(
 def can_keep(task: ModelTask) -> bool:
     """Whether the features of a network are the same whenever it sees a sample: one encoder, nothing of it learns."""
     encoder = task.network.encoder
+    if isinstance(encoder, GroupedEncoder) and max(task.dates.values(), default=1) > 1:
+        return False  # it answers for every date by itself
     return not isinstance(encoder, nn.ModuleDict) and is_frozen(encoder) and task.modality_dropout == 0
 
 

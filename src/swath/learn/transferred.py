@@ -28,6 +28,8 @@ from swath.sensors import BandSet
 from swath.types import Task
 from swath.weights import is_name
 
+UNMEASURED = (0.0, 1.0)
+"""Mean and standard deviation that stand in where a dry run has none."""
 JOINS: Mapping[str, Dates] = {"pool": "mean", "max": "max", "attention": "attention", "concat": "channels"}
 """The option ``time`` -> how the dates of one encoder are joined."""
 
@@ -250,6 +252,8 @@ def check_same_unit(here: Intake, there: Intake, pretrained: str) -> None:
     for name, bands in there.bands.items():
         for place, band in enumerate(bands):
             ours, theirs = (_statistics(each, name, place) for each in (here, there))
+            if ours == UNMEASURED:
+                continue
             if strange(band.kind, ours, theirs):
                 raise InputError(
                     f"The band '{band.name}' has mean {ours[0]:.4g} and standard deviation {ours[1]:.4g}, and "
