@@ -75,7 +75,7 @@ class Config(BaseModel):
         """A smoke of seconds on made-up scenes; its scores mean nothing."""
         return cls(
             archive=ArchiveOptions(
-                tiles=3, side=192, label_side=32, wet=5, dry=1, sensors=archives.SENSORS[:1], made_up=True
+                tiles=2, side=192, label_side=32, wet=2, dry=1, sensors=archives.SENSORS[:1], made_up=True
             ),
             workers=0,
             networks=Networks(
