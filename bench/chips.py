@@ -143,7 +143,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--window", type=int, default=Sizes.window)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--latency", type=float, default=0.05, help="seconds before each answer of the server")
-    parser.add_argument("--workers", type=int, default=16, help="threads of those who wait for servers in threads")
+    parser.add_argument("--workers", type=int, default=32, help="threads of those who wait for servers in threads")
     parser.add_argument("--without", nargs="*", default=(), choices=tuple(WAYS), help="ways to leave out")
     parser.add_argument("--quick", action="store_true", help="one round of small scenes in this process: no figures")
     parser.add_argument("--data", type=Path, help="folder with data of an earlier run; made when it is empty")

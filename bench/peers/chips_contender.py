@@ -293,13 +293,14 @@ def by_roof(job: Job, threads: int = 2) -> tuple[NDArray[np.int16], dict[str, An
         for part in np.array_split(needed, 4):
             ends = [(int(blocks.data.starts[i]), int(blocks.data.lengths[i])) for i in part]
             tasks.append((blocks, part.tolist(), [content[a : a + n] for a, n in ends]))
-    began = time.perf_counter()
+    busy, began = time.process_time(), time.perf_counter()
     with ThreadPoolExecutor(threads) as pool:
         decoded = pool.map(lambda task: sum(b.nbytes for b in task[0].decode(task[0].data, task[1], task[2])), tasks)
         total = sum(decoded)
     wall = time.perf_counter() - began
     count = sum(len(task[1]) for task in tasks)
-    return job.empty()[:0], {"wall_s": wall, "decoded_mb": total / 1e6, "blocks": count}
+    cpu = time.process_time() - busy
+    return job.empty()[:0], {"wall_s": wall, "cpu_s": cpu, "decoded_mb": total / 1e6, "blocks": count}
 
 
 def by_roof_alone(job: Job) -> tuple[NDArray[np.int16], dict[str, Any]]:

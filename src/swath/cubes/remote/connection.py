@@ -107,7 +107,7 @@ class Connection:
         patience: Patience | None = None,
         clock: Clock | None = None,
         report: RemoteReport | None = None,
-        connections: int = 16,
+        connections: int = 32,
     ) -> None:
         self.signer: Signer = signer or Open()
         self.patience = patience or Patience()
@@ -119,6 +119,7 @@ class Connection:
     def _prepare(self) -> None:
         self._urllib3 = require("urllib3", EXTRA)
         self._pools: dict[str, Any] = {}
+        self._proxies: dict[tuple[str, str], str] = {}
         self._team: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
         self._next = 0.0
@@ -355,10 +356,12 @@ class Connection:
             raise InputError(
                 f"'{plain(address)}' cannot be fetched", expected="an address with http or https", remedy="correct it"
             )
-        proxy = urllib.request.getproxies().get(parts.scheme, "")
-        if not proxy or urllib.request.proxy_bypass(parts.hostname):
-            proxy = ""
         with self._lock:
+            if (parts.scheme, parts.hostname) not in self._proxies:  # looking through the environment takes a while
+                named = urllib.request.getproxies().get(parts.scheme, "")
+                direct = not named or urllib.request.proxy_bypass(parts.hostname)
+                self._proxies[parts.scheme, parts.hostname] = "" if direct else named
+            proxy = self._proxies[parts.scheme, parts.hostname]
             if proxy not in self._pools:
                 options = {"maxsize": self.connections, "block": True, "num_pools": 32}
                 made = self._urllib3.ProxyManager(proxy, **options) if proxy else self._urllib3.PoolManager(**options)

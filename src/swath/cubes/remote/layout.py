@@ -8,6 +8,7 @@ several bands stored one after another too: async-tiff 0.7 undoes their predicto
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -270,12 +271,42 @@ def _pixels_last(block: NDArray[Any], layout: Layout) -> NDArray[Any]:
     raise ValueError(f"a block of {block.shape} instead of {layout.block} pixels")
 
 
+class _Loop:
+    """An event loop that is closed with its thread."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.loop = asyncio.new_event_loop()
+
+    def __del__(self) -> None:
+        if self.process == os.getpid():
+            self.loop.close()
+
+
+class _Loops(threading.local):
+    """A loop for each thread that reads: making one for every few blocks takes as long as decoding one."""
+
+    def __init__(self) -> None:
+        self.held = _Loop()
+        self.inherited: list[_Loop] = []
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run to the end."""
+        if self.held.process != os.getpid():  # a forked process shares its parent's loop, which it must not touch
+            self.inherited.append(self.held)
+            self.held = _Loop()
+        return self.held.loop.run_until_complete(work)
+
+
+_loops = _Loops()
+
+
 def _complete(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine to its end; in a thread of its own where this one runs an event loop (notebooks)."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(make())
+        return _loops.run(make())
     out: list[T] = []
     errors: list[BaseException] = []
 

@@ -96,7 +96,7 @@ def waiting(places: Sequence[str], connection: Connection | None = None) -> int:
         try:
             return (connection or shared_connection()).connections
         except MissingError:  # without the extra GDAL reads, and waits as long
-            return 16
+            return 32
     return min(4, os.cpu_count() or 1)
 
 
