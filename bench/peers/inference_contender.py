@@ -123,7 +123,10 @@ def main() -> None:
     options = parser.parse_args()
     with np.load(options.folder / "tiles.npz") as stored:
         options.tile = stored["values"].shape[1:]
-    serve(options.contender, openvino_runner(options, int8=options.contender == "openvino_int8"), options)
+    answers, sys.stdout = sys.stdout, sys.stderr  # NNCF prints while it works
+    made = openvino_runner(options, int8=options.contender == "openvino_int8")
+    sys.stdout = answers
+    serve(options.contender, made, options)
 
 
 if __name__ == "__main__":
