@@ -120,7 +120,7 @@ def fill_published(network: TransferredNetwork, source: Source, served: Served, 
         MissingError: the weights are nowhere.
     """
     if source.weights == RANDOM:
-        say(_warning(source.name, served))
+        say("\n".join([_warning(source.name, served), *_told(network)]))
         return
     known, spec = entry(source.name), spec_of(source.name, source.options)
     # A file that the user names may be one of fine-tuning, without the decoder or with other conditions.
