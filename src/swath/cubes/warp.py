@@ -61,6 +61,8 @@ def shifted(array: da.Array, source: GeoBox, target: GeoBox, fill: Any) -> da.Ar
         cuts.append(slice(first, last))
         pads.append((before, length - before - (last - first)))
     cut = array[..., cuts[0], cuts[1]]
+    if not cut.size:  # nothing of the source to pad
+        return da.full((*array.shape[:-2], *target.shape), fill, dtype=array.dtype, chunks=-1)
     if not any(side for pad in pads for side in pad):
         return cut
     return da.pad(cut, pads, mode="constant", constant_values=fill)
