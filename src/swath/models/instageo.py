@@ -110,7 +110,9 @@ class InstaGeo(nn.Module):
                 remedy="give as many dates as the head was made for",
             )
         size = (int(images.shape[-2]), int(images.shape[-1]))
-        found = self.encoder(images, about or TimePlace.unknown(len(images)))
+        if about is None and self.spec.conditions:
+            about = TimePlace.unknown(images.shape[0])
+        found = self.encoder(images, about)
         numbers: Tensor = self.head(dates_to_channels(found, "channel"))
         cells = self.spec.encoder.grid(self.spec.dates, *size)[1:]
         return to_pixels(numbers, size, cells, self.spec.patch, resized=False)
