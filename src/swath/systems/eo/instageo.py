@@ -44,6 +44,16 @@ SLUG = "instageo"
 TITLE = "InstaGeo: archive, chips, teacher, student, exported map"
 TIER = "sketched"
 DATA: DataKind = "simulated"
+PAPER = (
+    "instageo_tiny_t1",
+    "instageo_v1_100_t1",
+    "instageo_v1_100_t3",
+    "instageo_v1_100_t1_depth2",
+    "instageo_v2_300_t1",
+    "instageo_v2_300_t3",
+    "instageo_v2_300_t1_depth2",
+    "instageo_v2_600_t1",
+)
 KEPT = 0.95
 FASTER = 5.0
 POINT = 0.01
