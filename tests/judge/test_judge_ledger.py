@@ -17,7 +17,7 @@ from swath.judge import (
     registration_commit,
     write_evidence,
 )
-from swath.types import ResultRow
+from swath.types import DataKind, ResultRow
 
 FIELDS = [
     "system",
@@ -157,6 +157,24 @@ def test_one_contender_may_be_scored_on_several_kinds_of_data(
     planted = [replace(row, metric="miou_planted", data_kind="simulated") for row in evidence_rows]
     write_evidence(registration, [*evidence_rows, *planted], data_hash=None)
     assert outcomes(registration)[0].verdict == "holds"
+
+
+def test_hybrid_claims_set_learners_of_both_kinds_against_learners_of_one(
+    registration: Path, repository: Repository, evidence_rows: list[ResultRow]
+) -> None:
+    registration.write_text(REGISTRATION.replace("margin = 0.01", 'margin = 0.01\ndata = "hybrid"'))
+    repository.commit()
+
+    def told(of: str, kind: DataKind, rows: list[ResultRow]) -> list[ResultRow]:
+        return [replace(row, data_kind=kind) if row.backbone == of else row for row in rows]
+
+    mixed = told("unet", "hybrid", evidence_rows)
+    assert {row.data_kind for row in mixed} == {"hybrid", "real"}
+    write_evidence(registration, mixed, data_hash=None)
+    with pytest.raises(ClaimError, match="hybrid data and the rows say real"):
+        write_evidence(registration, evidence_rows, data_hash=None)
+    with pytest.raises(ClaimError, match="rows say fixture, hybrid"):
+        write_evidence(registration, told("forest", "fixture", mixed), data_hash=None)
 
 
 def test_code_changes_are_recorded(registration: Path, repository: Repository, evidence_rows: list[ResultRow]) -> None:

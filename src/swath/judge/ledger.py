@@ -22,7 +22,7 @@ from swath.judge.registration import load_registration, registration_commit, req
 from swath.judge.table import ResultTable, contender
 from swath.judge.verdict import decide_all
 from swath.reading import read_json, reading
-from swath.types import Claim, Outcome, ResultRow
+from swath.types import Claim, DataKind, Outcome, ResultRow
 
 EVIDENCE = "evidence"
 
@@ -304,10 +304,10 @@ def _check_rows(path: Path, claims: tuple[Claim, ...], table: ResultTable, data_
         # Only what the claim is decided by: a contender may be scored on real and on planted data in one evidence.
         metric, contenders = claim.metric.partition(":")[0], (claim.contender, claim.baseline)
         used = [row for row in table if row.metric == metric and contender(row) in contenders]
-        kinds = sorted({row.data_kind for row in used} - {claim.data})
-        if kinds:
+        kinds = {row.data_kind for row in used}
+        if not _fits(claim.data, kinds):
             raise ClaimError(
-                f"'{claim.name}' is registered for {claim.data} data and the rows say {', '.join(kinds)}",
+                f"'{claim.name}' is registered for {claim.data} data and the rows say {', '.join(sorted(kinds))}",
                 expected=f"rows with data_kind '{claim.data}'",
                 remedy="measure on the registered data",
             )
@@ -317,6 +317,17 @@ def _check_rows(path: Path, claims: tuple[Claim, ...], table: ResultTable, data_
                 expected="the registered data",
                 remedy="rebuild the data, or register a new claim",
             )
+
+
+def _fits(registered: DataKind, kinds: set[DataKind]) -> bool:
+    """Whether rows of these kinds decide a claim about data of the registered kind.
+
+    A claim about hybrid data may set who has learned from simulated data against who has not: its rows are hybrid for
+    one side at least, and may be real or simulated for the other.
+    """
+    if registered == "hybrid":
+        return not kinds or ("hybrid" in kinds and kinds <= {"hybrid", "real", "simulated"})
+    return kinds <= {registered}
 
 
 def _code_is_clean(folder: Path) -> bool:

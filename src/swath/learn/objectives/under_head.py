@@ -159,7 +159,9 @@ class PretrainedNetwork(nn.Module):
         if isinstance(self.encoder, GroupedEncoder):
             found = self._grouped(series, present)
         else:
-            found = self.encoder(series, about or TimePlace.unknown(len(series)), present)
+            # A length would fix the number of samples of an exported graph; a shape does not.
+            untold = TimePlace.unknown(series.shape[0]) if about is None and self.encoder.spec.conditions else about
+            found = self.encoder(series, untold, present)
         if self.spec.join == "channels":
             return dates_to_channels(found, "channel")
         if self.pool is None:
