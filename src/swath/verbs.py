@@ -75,6 +75,7 @@ def chips(
     buffer: float = 0.0,
     seed: int = 0,
     drop: DropRules | None = None,
+    cluster: str = "",
 ) -> ChipSet:
     """Cut a scene and its labels or quantities into chips, split them by block, and measure the train split.
 
@@ -94,6 +95,7 @@ def chips(
         buffer: distance between splits in chip widths; chips closer than that are not used.
         seed: seed of the split.
         drop: which windows to leave out; default: ``DropRules()``.
+        cluster: a dask cluster that cuts, ``local:2`` or the address of a scheduler; none when left out.
 
     The folder appears when chips, split and statistics are complete; what lay there is replaced then.
 
@@ -112,10 +114,12 @@ def chips(
         if labels is not None:
             raster, classes = labels_on(cube, labels, column, legend)
             kind: Task = task or "segmentation"
-            chipset = room.cut(cube, raster, folder, size=size, stride=stride, legend=classes, drop=drop, task=kind)
+            chipset = room.cut(
+                cube, raster, folder, size=size, stride=stride, legend=classes, drop=drop, task=kind, cluster=cluster
+            )
         elif values is not None:
             asked = room.Quantities.of(physical_cube(values), cubes.geobox_of(cube), names=quantities, units=units)
-            chipset = room.cut_quantities(cube, asked, folder, size=size, stride=stride, drop=drop)
+            chipset = room.cut_quantities(cube, asked, folder, size=size, stride=stride, drop=drop, cluster=cluster)
         split_and_measure(chipset, block, buffer, seed)
     return room.open(Path(out))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from swath import jobs
 from swath.chips import pixels, store
 from swath.chips.folder import FAILURES, appearing
 from swath.chips.job import Groups, Job
@@ -17,8 +19,12 @@ from swath.chips.tally import DropRules, Tally
 from swath.chips.targets import VALUES, Targets
 from swath.chips.windows import Windows, grid_windows
 from swath.cubes import Legend, as_cube
-from swath.errors import ConfigError, InputError
+from swath.errors import ConfigError, InputError, ResourceError
+from swath.failures import Failures
 from swath.types import Task
+
+ROWS = 4
+"""Rows of chips that a worker of a cluster cuts in one go."""
 
 
 def cut(
@@ -34,6 +40,7 @@ def cut(
     windows: Windows | None = None,
     name_prefix: str = "",
     task: Task = "segmentation",
+    cluster: str = "",
 ) -> store.ChipSet:
     """Cut a cube and its labels into chips, and write them as a chip set.
 
@@ -55,6 +62,8 @@ def cut(
             scene, where pixels are invalid and unlabelled.
         name_prefix: put before every id, which is ``rROW_cCOLUMN``.
         task: ``segmentation``, or ``change`` where the labels say what changed between the dates of the cube.
+        cluster: a dask cluster that cuts rows of chips instead, ``local:2`` or the address of a scheduler (see
+            ``swath.jobs.Job``); the files are the same. It reads files; an array in memory travels with the work.
 
     Raises:
         ConfigError: another task, or dates were to be left out of the chips of a change.
@@ -71,7 +80,8 @@ def cut(
             expected="segmentation or change",
             remedy="use cut_quantities for quantities per pixel, and label_from_table for one answer per chip",
         )
-    return _cut(job, windows if windows is not None else grid_windows(job.shape, size, stride), Path(out), targets)
+    chosen = windows if windows is not None else grid_windows(job.shape, size, stride)
+    return _cut(job, chosen, Path(out), targets, cluster)
 
 
 def cut_quantities(
@@ -85,6 +95,7 @@ def cut_quantities(
     groups: Groups | None = None,
     windows: Windows | None = None,
     name_prefix: str = "",
+    cluster: str = "",
 ) -> store.ChipSet:
     """Cut a cube and quantities per pixel into chips for ``pixel_regression``; all else as ``cut``.
 
@@ -100,6 +111,7 @@ def cut_quantities(
         groups: as ``cut``.
         windows: as ``cut``.
         name_prefix: put before every id.
+        cluster: as ``cut``.
 
     Raises:
         InputError: as ``cut``, or a quantity is unknown in every chip.
@@ -108,18 +120,17 @@ def cut_quantities(
     cube, rules, legend = as_cube(cube), drop or DropRules(), Legend.from_names({MEASURED: "measured"})
     job = Job.of(cube, quantities, groups, legend=legend, size=size, drop=rules, prefix=name_prefix)
     targets = Targets("pixel_regression", quantities.names, quantities.units, quantities.source)
-    return _cut(job, windows if windows is not None else grid_windows(job.shape, size, stride), Path(out), targets)
+    chosen = windows if windows is not None else grid_windows(job.shape, size, stride)
+    return _cut(job, chosen, Path(out), targets, cluster)
 
 
-def _cut(job: Job, windows: Windows, out: Path, targets: Targets | None) -> store.ChipSet:
+def _cut(job: Job, windows: Windows, out: Path, targets: Targets | None, cluster: str) -> store.ChipSet:
     """Cut, and let the folder appear when all is written."""
     chosen = _check_windows(windows, job)
     with appearing(out) as folder:
         for name in ("images", "labels", "valid", *([VALUES] if job.quantities else [])):
             (folder / name).mkdir()
-        tally = Tally()
-        with pixels.environment():
-            kept = [table for table in job.run(chosen, folder, tally) if len(table)]
+        kept, tally = _run(job, folder, chosen) if not cluster else _run_shared(job, folder, chosen, cluster)
         if not kept:
             raise tally.nothing_kept(job.description.source, job.drop)
         if job.quantities is not None:
@@ -131,6 +142,31 @@ def _cut(job: Job, windows: Windows, out: Path, targets: Targets | None) -> stor
             targets.save(folder)
         tally.failures.save(folder / FAILURES)
     return store.open(out)
+
+
+def _run(job: Job, folder: Path, windows: Windows) -> tuple[list[pd.DataFrame], Tally]:
+    """Cut windows in this process."""
+    tally = Tally()
+    with pixels.environment():
+        return [table for table in job.run(windows, folder, tally) if len(table)], tally
+
+
+def _run_shared(job: Job, folder: Path, windows: Windows, cluster: str) -> tuple[list[pd.DataFrame], Tally]:
+    """Cut windows on a cluster, some rows of chips at a time; chips whose workers die are failures."""
+    starts = np.unique(windows[:, 0], return_index=True)[1]
+    parts = np.split(windows, starts[ROWS::ROWS])
+    failures, kept, tally, done = Failures(), list[pd.DataFrame](), Tally(), set[int]()
+    how = jobs.Job(stage="cut", describe=lambda part: f"row {part[0, 0]}", cluster=cluster, shared=folder)
+    for part, (tables, counted) in jobs.run_each(parts, partial(_run, job, folder), job=how, failures=failures):
+        kept += tables
+        tally.add(counted)
+        done.add(int(part[0, 0]))
+    lost = [part for part in parts if int(part[0, 0]) not in done]
+    for part, why in zip(lost, failures, strict=True):
+        tally.lose(part, job.description.size, job.description.source, why)
+    if lost and not done:
+        raise ResourceError(failures.rows[0].reason, expected="chips to be cut", remedy=failures.rows[0].retry)
+    return kept, tally
 
 
 def _check_change(job: Job) -> Targets:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,20 @@ class Tally:
         self.invalid += int((~enough_valid).sum())
         self.unlabelled += int((enough_valid & ~kept).sum())
         return kept
+
+    def add(self, other: Tally) -> None:
+        """Add what was counted in other windows."""
+        for name in ("windows", "invalid", "unlabelled", "valid_pixels", "dates", "known", "unknown"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.unreadable += other.unreadable
+        self.failures.rows += other.failures.rows
+
+    def lose(self, windows: NDArray[np.int64], size: int, source: str, why: Failure) -> None:
+        """Note windows ``(N, 2)`` that could not be cut at all."""
+        self.windows += len(windows)
+        for row, column in windows.tolist():
+            item = f"chip of rows {row} to {row + size - 1}, columns {column} to {column + size - 1} of {source}"
+            self.failures.add(replace(why, item=item))
 
     def left_out(self) -> dict[str, int]:
         """What was left out or is masked, for the description of the chips: only what is not 0."""

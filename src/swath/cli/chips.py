@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from swath.cli.cluster import Cluster
 from swath.cli.config import Config
 from swath.cli.everyday import Bands, Baseline, Level, NoData, Sensor, Time, check_suffix, split_names
 from swath.failures import EXIT_WITH_FAILURES
@@ -67,6 +68,7 @@ def cut(
     min_date_valid: Annotated[
         float, typer.Option(min=0, max=1, help="Leave a date out of a chip below this share of valid numbers.")
     ] = 0.0,
+    cluster: Cluster = "",
     config: Config = None,
 ) -> None:
     """Cut a scene and its labels (or quantities) into chips, with an index, a split and statistics."""
@@ -91,6 +93,7 @@ def cut(
         buffer=buffer,
         seed=seed,
         drop=room.DropRules(min_valid=min_valid, min_labelled=min_labelled, min_date_valid=min_date_valid),
+        cluster=cluster,
     )
     _tell_cut(made, out)
 
