@@ -51,7 +51,7 @@ from swath.types.report import Picture
 
 SLUG = "prithvi_eo_1"
 TITLE = "Prithvi-EO-1.0: masked pretraining on series, for few labels and for gaps"
-TIER = "sketched"
+TIER = "reproduced"
 DATA: DataKind = "hybrid"
 DATES = 3
 
