@@ -11,7 +11,8 @@ PORT ?= 8000
 SERVE ?= 1
 WORKERS ?= 2
 # What else lies under bench/ takes arguments, or measures how real the simulated Earth is (docs/world.md).
-RACES := predict predict_memory windows tiles first_map metrics corruptions atmosphere world_render
+RACES := predict predict_memory windows tiles first_map metrics corruptions atmosphere world_render \
+	chips prithvi_step inference instageo_scene
 
 .PHONY: help setup demo test parity lint docs site docs-check bench wheel resolve evidence clean
 
