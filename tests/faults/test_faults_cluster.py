@@ -41,7 +41,8 @@ def scheduler() -> Iterator[str]:
         yield address
 
 
-def test_every_fault_costs_its_own_item_only(tmp_path: Path, scheduler: str) -> None:
+def test_every_fault_costs_its_own_item_only(tmp_path: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swath.jobs.cluster._LOOK_S", 0.01)  # many looks while a suspect is under way alone
     items = ["2", "killed", "3", "killed once", "4", "sentence", "5", "error", "unsendable", "6"]
     failures = Failures()
     job = Job(cluster=scheduler, stage="squaring", describe=lambda item: f"item {item}")

@@ -86,13 +86,13 @@ class _Crowd:
 
     def _send(self, waiting: deque[int], turn: int) -> None:
         """One item a worker; a suspect has the cluster to itself."""
-        if self.suspects:
-            if not self.flying:
-                self.alone = True
-                self._submit(self.suspects.popleft())
+        if self.flying and (self.alone or self.suspects):
+            return
+        self.alone = bool(self.suspects)
+        if self.alone:
+            self._submit(self.suspects.popleft())
             return
         workers = max(1, len(self.client.nthreads()))
-        self.alone = False
         while waiting and len(self.flying) < workers and waiting[0] < turn + AHEAD * workers:
             self._submit(waiting.popleft())
 
