@@ -42,7 +42,7 @@ from swath.types import DataKind, Outcome, Predictor, Report, ResultRow, Split
 
 SLUG = "instageo"
 TITLE = "InstaGeo: archive, chips, teacher, student, exported map"
-TIER = "sketched"
+TIER = "reproduced"
 DATA: DataKind = "simulated"
 PAPER = (
     "instageo_tiny_t1",
