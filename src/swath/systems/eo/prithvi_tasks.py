@@ -46,7 +46,7 @@ from swath.types.report import Picture
 
 SLUG = "prithvi_tasks"
 TITLE = "The tasks of the Prithvi papers at every share of labels"
-TIER = "sketched"
+TIER = "reproduced"
 DATA: DataKind = "simulated"
 FEW = 0.1
 """Largest share that counts as few labels."""
