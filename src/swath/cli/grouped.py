@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, get_type_hints
 
@@ -17,8 +17,9 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """
     hints = get_type_hints(command, include_extras=True)
     groups = {name: kind for name, kind in hints.items() if isinstance(kind, type) and is_dataclass(kind)}
+    names = inspect.signature(command).parameters
     parameters: list[inspect.Parameter] = []
-    for name, parameter in inspect.signature(command).parameters.items():
+    for name, parameter in names.items():
         if name in groups:
             parameters += _expanded(groups[name])
         else:
@@ -27,13 +28,17 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def whole(**options: Any) -> None:
-        for name, kind in groups.items():
-            options[name] = kind(**{each.name: options.pop(each.name) for each in fields(kind)})
-        command(**options)
+        given = {name: _filled(groups[name], options) if name in groups else options[name] for name in names}
+        command(**given)
 
     whole.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     whole.__annotations__ = {each.name: each.annotation for each in parameters}
     return whole
+
+
+def _filled(kind: type[Any], options: Mapping[str, Any]) -> Any:
+    """A group of options with what was given for each."""
+    return kind(**{each.name: options[each.name] for each in fields(kind)})
 
 
 def _expanded(kind: type[Any]) -> list[inspect.Parameter]:
