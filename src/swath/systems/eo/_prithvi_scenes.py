@@ -3,8 +3,8 @@
 Scenes lie near the places of ``_world_series``, so that a split of those places splits the scenes of all tasks, too.
 Where and when was found by a search over the truth alone (``bench/prithvi_scenes.py``), before anything had learned
 from them: the highest floods of 2015 to 2023, the last fires before 2024, and the fields of most kinds of crops, within
-a few kilometres. Of the 42 places those with such scenes among the ones searched, every fourth and seven more for fires,
-are in the table. Surface reflectance in the six bands, 10 m, without clouds.
+a few kilometres. Of the 42 places those with such scenes among the ones searched, every fourth and seven more for
+fires, are in the table. Surface reflectance in the six bands, 10 m, without clouds.
 """
 
 from __future__ import annotations
