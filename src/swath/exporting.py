@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from swath.errors import ConfigError, InputError
 from swath.loading import model_folder
@@ -25,8 +25,19 @@ METRIC: dict[Task, str] = {
     "pixel_regression": "r2",
 }
 """The score that is compared."""
+USUAL = 256
+"""Side of the tiles of a prediction."""
 CALIBRATION_CHIPS, COMPARED_CHIPS, TIMED_CHIPS = 64, 64, 4
 """Training chips that give the ranges of int8, chips that both models predict, and chips in a timed batch."""
+
+
+class Sized(Protocol):
+    """Chips with ``size`` rows and columns."""
+
+    @property
+    def size(self) -> int:
+        """Rows, and columns."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +68,7 @@ def export(
     precision: Literal["float32", "int8"] = "float32",
     chips: PathLike | None = None,
     split: str = "test",
-    tile: int = 256,
+    tile: int | None = None,
 ) -> ExportReport:
     """Write a trained model as ONNX with its normalisation inside, and compare both on chips where there are some.
 
@@ -67,7 +78,8 @@ def export(
         precision: ``int8`` takes the ranges of activations from training chips and so needs ``chips``.
         chips: a chip set: its part ``split`` is predicted and scored by both models.
         split: which part.
-        tile: rows and columns of the inputs, for networks that take one size only.
+        tile: rows and columns of the inputs, for networks that take one size only; None: those of the chips where
+            there are some, since positions belong to the size that was learned, else 256.
 
     Raises:
         ConfigError: int8 without chips, or an option is out of range.
@@ -89,7 +101,8 @@ def export(
     task: Any = learn.load_checkpoint(model_folder(Path(model)))
     plain = out if precision == "float32" else out.with_name(f"{out.stem}_float32.onnx")
     graph = task if isinstance(task, learn.SegmentationTask) else runtime.SingleInput(task)
-    record = runtime.write_onnx(graph, plain, side=tile, dates=getattr(graph, "dates", 1), source=Path(model).name)
+    side = usual_side(graph, chipset) if tile is None else tile
+    record = runtime.write_onnx(graph, plain, side=side, dates=getattr(graph, "dates", 1), source=Path(model).name)
     if precision == "int8" and chipset is not None:
         record = runtime.quantise(plain, out, _batches(chipset, "train", CALIBRATION_CHIPS))
         plain.unlink()
@@ -98,6 +111,20 @@ def export(
     if chipset is None:
         return ExportReport(out, record, {}, {}, "", ())
     return _compared(ExportReport(out, record, {}, {}, "", ()), (task, graph), exported, chipset, split)
+
+
+def usual_side(graph: Any, chipset: Sized | None) -> int:
+    """Rows and columns of a graph for which nobody asked.
+
+    Args:
+        graph: the module to export.
+        chipset: chips to compare on.
+    """
+    from swath.predict.export import SMALLEST, takes_one_size
+
+    if chipset is None or not takes_one_size(graph):
+        return USUAL
+    return max(chipset.size, SMALLEST)
 
 
 def _compared(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from odc.geo.geobox import GeoBox
 
 from swath import rng
 from swath.errors import ConfigError, ContractError, InputError
+from swath.exporting import usual_side
 from swath.learn import ModelTask, SegmentationTask
 from swath.learn.goals import AnyGoal, LabelGoal, ValueGoal
 from swath.learn.intake import Intake
@@ -28,6 +30,7 @@ from swath.predict.export import (
     quantise,
     read_record,
     record_path,
+    takes_one_size,
     write_onnx,
 )
 from swath.sensors import Band, BandSet
@@ -181,6 +184,20 @@ def test_a_transformer_of_two_dates_answers_like_its_file_at_its_size(classifier
     with pytest.raises(InputError, match="at most 32 x 32"):
         predictor.predict(dated(batch_of(1, 48, 32), 2))
     assert count_macs(SingleInput(task), (1, 2, 3, 32, 32)) > 0
+
+
+@dataclass(frozen=True)
+class Sized:
+    """Chips of which only the side matters."""
+
+    size: int
+
+
+def test_a_graph_of_one_size_has_that_of_the_chips(task: SegmentationTask, classifier: tuple[ModelTask, Path]) -> None:
+    transformer = SingleInput(classifier[0])
+    assert takes_one_size(transformer) and not takes_one_size(task)
+    sides = [usual_side(graph, chips) for graph in (transformer, task) for chips in (None, Sized(64), Sized(8))]
+    assert sides == [256, 64, 16, 256, 256, 256]
 
 
 @pytest.mark.parametrize(("task", "dates", "time"), [("regression", 1, "pool"), ("classification", 2, "difference")])

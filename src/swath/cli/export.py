@@ -34,7 +34,10 @@ def export(
         Path | None, typer.Option(help="Chips: compare both models on them; for int8 also the ranges of the numbers.")
     ] = None,
     split: Annotated[str, typer.Option(help="Part of the chips that both models predict.")] = "test",
-    tile: Annotated[int, typer.Option(min=16, help="Side of the tiles, for networks that take one size only.")] = 256,
+    tile: Annotated[
+        int | None,
+        typer.Option(min=16, help="Side of the tiles, for networks of one size; usually that of the chips, else 256."),
+    ] = None,
 ) -> None:
     """Write a model as ONNX, normalisation included; 'swath predict' and 'swath evaluate' take the file like a run."""
     from swath import exporting

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from swath.predict.export.cost import Cost, count_macs, measure
-from swath.predict.export.graph import Exportable, write_onnx
+from swath.predict.export.graph import SMALLEST, Exportable, takes_one_size, write_onnx
 from swath.predict.export.quantise import quantise
 from swath.predict.export.record import ExportRecord, read_record, record_path
 from swath.predict.export.session import OnnxPredictor, largest_difference
 from swath.predict.export.single import SingleInput
 
 __all__ = [
+    "SMALLEST",
     "Cost",
     "ExportRecord",
     "Exportable",
@@ -21,5 +22,6 @@ __all__ = [
     "quantise",
     "read_record",
     "record_path",
+    "takes_one_size",
     "write_onnx",
 ]

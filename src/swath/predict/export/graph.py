@@ -153,14 +153,24 @@ def _check(task: Exportable, out: Path, side: int) -> None:
 
 def _convert(module: torch.nn.Module, path: Path, shape: tuple[int, ...], output: str) -> bool:
     """Write the graph; whether rows and columns are free."""
-    from swath.nn.vit import ViT
-
-    # A trace of learned positions ends at their size, after many seconds: it is not tried.
-    learned = any(isinstance(part, ViT) and part.spec.positions == "learned" for part in module.modules())
-    if not learned and _export(module, path, shape, output, free=True):
+    # A trace of positions ends at their size, after many seconds: it is not tried.
+    if not takes_one_size(module) and _export(module, path, shape, output, free=True):
         return True
     _export(module, path, shape, output, free=False)
     return False
+
+
+def takes_one_size(module: torch.nn.Module) -> bool:
+    """Whether a transformer with positions for a number of patches is part of it, so that its graph has one size."""
+    from swath.nn.grouped import GroupedEncoder
+    from swath.nn.space_time import SpaceTimeEncoder
+    from swath.nn.vit import ViT
+
+    placed = (SpaceTimeEncoder, GroupedEncoder)
+    return any(
+        isinstance(part, placed) or (isinstance(part, ViT) and part.spec.positions == "learned")
+        for part in module.modules()
+    )
 
 
 def _export(module: torch.nn.Module, path: Path, shape: tuple[int, ...], output: str, *, free: bool) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from swath.sources.world.world import World
 from swath.systems.eo._world_data import Scenes, Statistics, band_set, simulated
 from swath.types import IGNORE, Batch, DataKind, Modality
 
+Number = TypeVar("Number", bound=np.generic)
 BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")
 GROUPS = {"visible": ("B02", "B03", "B04"), "near_infrared": ("B08",), "short_wave": ("B11", "B12")}
 DAYS = ("2019-02-14", "2019-07-20")
@@ -154,7 +156,8 @@ def windows(scenes: Scenes, size: int, patch: int) -> Windows:
     per_side = size // patch
     labels = _cut(classes, per_side)[:, ::EVERY, ::EVERY]
     each = labels.shape[1] * labels.shape[2]
-    values, valid = (_cut(part, size)[:, ::EVERY, ::EVERY] for part in (scenes.values, scenes.valid))
+    values = _cut(scenes.values, size)[:, ::EVERY, ::EVERY]
+    valid = _cut(scenes.valid, size)[:, ::EVERY, ::EVERY]
     return Windows(
         values.reshape(-1, *values.shape[3:]),
         valid.reshape(-1, *valid.shape[3:]),
@@ -164,7 +167,7 @@ def windows(scenes: Scenes, size: int, patch: int) -> Windows:
     )
 
 
-def _cut(array: NDArray[np.generic], size: int) -> NDArray[np.generic]:
+def _cut(array: NDArray[Number], size: int) -> NDArray[Number]:
     """``(N, ..., H, W)`` to squares ``(N, h, w, ..., size, size)``; what is left at the edges is dropped."""
     rows, columns = (side // size for side in array.shape[-2:])
     whole = array[..., : rows * size, : columns * size]
