@@ -26,7 +26,7 @@ class Choice:
     tolerance_minutes: Annotated[float, typer.Option("--tolerance-minutes", min=0, help="Minutes on top of them.")] = (
         0.0
     )
-    source: Annotated[str, typer.Option(help="hls, s2 or s1.")] = "hls"
+    source: Annotated[str, typer.Option(help="hls, s2, s2_l1c or s1.")] = "hls"
     bands: Annotated[str | None, typer.Option(help="Bands between commas; default: those the source is known for.")] = (
         None
     )

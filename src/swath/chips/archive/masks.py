@@ -1,8 +1,9 @@
-"""Which pixels a quality layer hides, by type of mask: Fmask of HLS, scene classification (SCL) of Sentinel-2.
+"""Which pixels a quality layer hides, by type of mask: Fmask of HLS, SCL and s2cloudless of Sentinel-2.
 
 ``Fmask`` holds bits (HLS 2.0 user guide): cloud 1, near cloud or shadow 2, cloud shadow 3, water 5; fill (255) has them
 all. ``SCL`` holds classes (Sentinel-2 Level-2A product specification): cloud 8 and 9, cloud shadow 3, water 6; it does
-not tell what lies near a cloud. Thin cirrus (class 10) is no cloud here, as in the published chips.
+not tell what lies near a cloud. Thin cirrus (class 10) is no cloud here, as in the published chips. ``s2cloudless``
+tells clouds alone, as states of ``swath.cubes.cloudless``; what it does not know is hidden too.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from swath.cubes.cloudless import CLEAR
 from swath.errors import ConfigError, nearest
 
 Strategy = Literal["each", "any"]
 TYPES = ("cloud", "near_cloud_or_shadow", "cloud_shadow", "water")
 _BITS = {"cloud": 1, "near_cloud_or_shadow": 2, "cloud_shadow": 3, "water": 5}
 _CLASSES = {"cloud": (8, 9), "cloud_shadow": (3,), "water": (6,)}
+_KNOWN = {"Fmask": tuple(_BITS), "SCL": tuple(_CLASSES), "s2cloudless": ("cloud",)}
 
 
 def check_types(types: Sequence[str], scheme: str | None) -> tuple[str, ...]:
@@ -27,10 +30,10 @@ def check_types(types: Sequence[str], scheme: str | None) -> tuple[str, ...]:
     Raises:
         ConfigError: one is unknown, or the scheme does not tell it.
     """
-    known = () if scheme is None else tuple(_BITS if scheme == "Fmask" else _CLASSES)
+    known = () if scheme is None else _KNOWN[scheme]
     for name in types:
         if name not in known:
-            what = "has no quality layer" if scheme is None else f"is told by {scheme}"
+            what = "has no quality layer" if scheme is None else f"is told by {scheme}, which tells {', '.join(known)}"
             raise ConfigError(
                 f"The mask '{name}' is not available: the source {what}",
                 expected=f"some of {', '.join(known)}" if known else "no masks",
@@ -61,6 +64,8 @@ def hidden(quality: NDArray[np.integer[Any]], scheme: str, types: Sequence[str])
     for name in types:
         if scheme == "Fmask":
             found |= (quality.astype(np.int64) >> _BITS[name]) & 1 == 1
+        elif scheme == "s2cloudless":
+            found |= quality != CLEAR
         else:
             found |= np.isin(quality, _CLASSES[name])
     return found

@@ -30,7 +30,7 @@ class Request:
         step_days: days from one date back to the one before it.
         tolerance_days: most days between a date wanted and a scene.
         tolerance_minutes: minutes on top of them.
-        source: ``hls``, ``s2`` or ``s1``.
+        source: ``hls``, ``s2``, ``s2_l1c`` or ``s1``.
         bands: names of bands; the common bands of the source when left out.
         collections: ids of collections to search; all when left out.
         max_cloud: most cloud cover of a scene in percent; scenes that do not tell theirs count as 100. Radar has none.

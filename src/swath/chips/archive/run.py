@@ -15,6 +15,7 @@ import pandas as pd
 from odc.geo.geobox import GeoBox
 
 from swath.chips.archive.boxes import MOST, Box, check_box, grid_of
+from swath.chips.archive.cloudless import SCHEME
 from swath.chips.archive.cut import OBSERVED, RECORDS, Cutting, cut_batch
 from swath.chips.archive.gather import MARK, gather, is_current, read_records, request_text, save_failures
 from swath.chips.archive.lattice import Lattice
@@ -25,7 +26,7 @@ from swath.chips.archive.request import Request, nothing
 from swath.chips.archive.tiles import tile_of
 from swath.chips.archive.work import Work, found_scenes, lattice_of_boxes, lattice_of_points, locate, snapped
 from swath.chips.folder import FAILURES
-from swath.cubes import Legend
+from swath.cubes import Legend, cloudless
 from swath.cubes.catalogue import Item
 from swath.errors import ConfigError, InputError
 from swath.failures import Failures
@@ -209,6 +210,8 @@ def _cutting(
     label_nodata: float | None = None,
 ) -> Cutting:  # fmt: skip
     """The options of cutting, for a folder that may be written to."""
+    if request.masks and request.origin.scheme == SCHEME:
+        cloudless.classifier()  # where the package is missing, say so before anything is searched
     folder = Path(out)
     ours = (folder / MARK).is_file() or (folder / RECORDS).is_dir()
     if folder.exists() and not (folder.is_dir() and (ours or not any(folder.iterdir()))):

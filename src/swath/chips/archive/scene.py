@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import dask.array as da
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from swath import cubes
+from swath.chips.archive.cloudless import SCHEME, CloudLayer, Once, ground
 from swath.chips.archive.request import Request
 from swath.chips.archive.sources import assets_for, names_for
 from swath.cubes import catalogue
 from swath.cubes.catalogue import Item
 from swath.cubes.catalogue.load import QUALITY
+from swath.cubes.cloudless import BANDS, GSD_M
 from swath.cubes.cube import DN, lazy, same_grid, shift_between
 from swath.cubes.raster import RasterFile
 from swath.cubes.remote import Sheet, sheet_of
@@ -32,14 +34,16 @@ class Cutter:
     Args:
         boxes: grids of the chips.
         sheets: those that were made, by the grid of the sheet.
+        wide: whether windows hold what s2cloudless needs around the chips too.
     """
 
     boxes: tuple[GeoBox, ...]
     sheets: list[tuple[GeoBox, Sheet]] = field(default_factory=list)
+    wide: bool = False
 
     def __call__(self, file: RasterFile) -> RasterFile:
         """The file as a sheet; unchanged where a chip lies between its pixels, as warping looks around."""
-        windows = [_window(file.geobox, box) for box in self.boxes]
+        windows = [(_wide if self.wide else _window)(file.geobox, box) for box in self.boxes]
         held = [window for window in windows if window is not None]
         if len(held) < len(windows):
             return file
@@ -49,7 +53,7 @@ class Cutter:
         if alike is not None and (alike.base.geobox, alike.windows) != (file.geobox, sheet.windows):
             return file  # two sheets that look the same are cut from two grids
         self.sheets.append((made.geobox, sheet))
-        return made
+        return replace(made, reader=Once(sheet)) if self.wide else made
 
     def sheet(self, box: GeoBox) -> Sheet | None:
         """The sheet that has a grid."""
@@ -67,6 +71,14 @@ def _window(source: GeoBox, target: GeoBox) -> Window | None:
         spans.append((int(first), int(last)))
     outside = any(first >= last for first, last in spans)
     return ((0, 1), (0, 1)) if outside else (spans[0], spans[1])
+
+
+def _wide(source: GeoBox, target: GeoBox) -> Window | None:
+    """Pixels of the source around a chip; None where they are not nested in 60 m, or warping would look farther."""
+    if source.crs != target.crs or gsd_m(target) > GSD_M:
+        return None
+    found = ground(source, target)
+    return None if found is None else _window(source, found)
 
 
 @dataclass(frozen=True)
@@ -89,15 +101,22 @@ class Layer:
     sheet: Sheet | None = None
     boxes: tuple[GeoBox, ...] = ()
 
-    def on(self, box: GeoBox, resampling: str) -> tuple[da.Array, da.Array]:
-        """Numbers and validity on another grid, both ``(1, band, y, x)``: pixel by pixel where they coincide."""
+    def on(self, box: GeoBox, resampling: str, around: GeoBox | None = None) -> tuple[da.Array, da.Array]:
+        """Numbers and validity on another grid, both ``(1, band, y, x)``: pixel by pixel where they coincide.
+
+        Args:
+            box: the grid; where the arrays are a sheet, that of one of its chips.
+            resampling: where pixels do not coincide.
+            around: a grid around the chip that is wanted instead.
+        """
         numbers, mask, grid = self.data, self.valid, self.box
         if self.sheet is not None:
             rows, columns, grid = self.sheet.place(self.boxes.index(box))
             numbers, mask = numbers[..., rows, columns], mask[..., rows, columns]
-        data, valid = shifted(numbers, grid, box, 0), shifted(mask, grid, box, False)
+        wanted = box if around is None else around
+        data, valid = shifted(numbers, grid, wanted, 0), shifted(mask, grid, wanted, False)
         if data is None or valid is None:
-            data, valid = warped(numbers, mask, grid, box, check_method(resampling))
+            data, valid = warped(numbers, mask, grid, wanted, check_method(resampling))
         return data, da.broadcast_to(valid if valid.ndim == 4 else valid[:, None], data.shape)
 
 
@@ -117,7 +136,7 @@ class Scene:
     scale: tuple[float, ...]
     offset: tuple[float, ...]
     stored: bool
-    quality: Layer | None
+    quality: Layer | CloudLayer | None
 
     @classmethod
     def of(cls, item: Item, request: Request, boxes: Sequence[GeoBox] = ()) -> Scene:
@@ -131,9 +150,12 @@ class Scene:
         Raises:
             InputError: a band or the quality layer is missing, or a file cannot be opened.
         """
-        cutter = Cutter(tuple(boxes)) if boxes else None
+        clouds = assets_for(item, BANDS) if request.masks and request.origin.scheme == SCHEME else []
+        cutter = Cutter(tuple(boxes), wide=bool(clouds)) if boxes else None
         names = assets_for(item, names_for(request.origin, request.band_names, str(item.sensor)))
-        loaded = list(cubes.nodes_of(catalogue.load(item, bands=names, cut=cutter)).values())
+        # Bands that chip and mask share are opened once, so that their blocks are read once.
+        wanted = list(dict.fromkeys([*names, *clouds]))
+        loaded = list(cubes.nodes_of(catalogue.load(item, bands=wanted, cut=cutter)).values())
         nodes = [cubes.to_physical(node) for node in loaded] if request.physical else loaded
         layers: list[Layer] = []
         facts: dict[int, tuple[float, float, bool]] = {}
@@ -157,7 +179,7 @@ class Scene:
             scale=tuple(each[0] for each in told),
             offset=tuple(each[1] for each in told),
             stored=any(each[2] for each in told),
-            quality=_quality(item, loaded, request, cutter),
+            quality=_clouds(loaded, clouds, cutter) if clouds else _quality(item, loaded, request, cutter),
         )
 
     @property
@@ -192,6 +214,18 @@ def _held(data: da.Array, valid: da.Array, box: GeoBox, places: tuple[int, ...],
 
 def _position(held: BandSet, name: str) -> int | None:
     return next((index for index, band in enumerate(held) if band.called(name)), None)
+
+
+def _clouds(nodes: Sequence[xr.Dataset], names: Sequence[str], cutter: Cutter | None) -> CloudLayer:
+    """The ten bands of s2cloudless, by the names under which they were asked for."""
+    layers = []
+    for node in nodes:
+        held = cubes.bands_of(node)
+        own = {place: index for place, name in enumerate(names) if (index := _position(held, name)) is not None}
+        if own:
+            physical = node if cubes.is_physical(node) else cubes.to_physical(node)
+            layers.append(_layer(physical, list(own.values()), tuple(own), cutter))
+    return CloudLayer(tuple(layers))
 
 
 def _quality(item: Item, nodes: Sequence[xr.Dataset], request: Request, cutter: Cutter | None) -> Layer | None:

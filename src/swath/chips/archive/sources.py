@@ -23,7 +23,8 @@ class Source:
         bands: common names, in order.
         of_sensor: for each sensor the band behind each common name.
         short: for each sensor the word that published file names use.
-        scheme: quality scheme of its scenes, or None where there are no clouds.
+        scheme: quality scheme of its scenes, ``s2cloudless`` where masks are made from the bands, or None where there
+            are no clouds.
         nodata: number that stands for "no data" in the published layout.
     """
 
@@ -40,6 +41,7 @@ _L8 = ("B02", "B03", "B04", "B05", "B06", "B07")
 SOURCES = {
     "hls": Source("hls", SIX, {"hls_l30": _L8, "hls_s30": _S2}, {"hls_l30": "L30", "hls_s30": "S30"}, "Fmask", 0),
     "s2": Source("s2", SIX, {"sentinel2_l2a": _S2}, {"sentinel2_l2a": "S2"}, "SCL", 0),
+    "s2_l1c": Source("s2_l1c", SIX, {"sentinel2_l1c": _S2}, {"sentinel2_l1c": "S2"}, "s2cloudless", 0),
     "s1": Source("s1", ("vv", "vh"), {"sentinel1_grd": ("VV", "VH")}, {"sentinel1_grd": "S1"}, None, -1),
 }
 
