@@ -76,7 +76,7 @@ def train(
     ] = None,
     head: Annotated[
         str | None,
-        typer.Option(help="On the backbone: unet, upernet, fcn, linear, vector. With --features: linear or forest."),
+        typer.Option(help="unet, upernet, fcn, linear, transposed, vector. With --features: linear or forest."),
     ] = None,
     column: Annotated[str | None, typer.Option(help="With --features: column of the labels with the class.")] = None,
     block: Annotated[
@@ -91,7 +91,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training chips.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Chips per step.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="Backbone, such as unet, vit_small, swin_tiny.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="Backbone: unet, vit_small, prithvi_eo_v2_300_tl ...")] = None,
     pretrained: Annotated[str | None, typer.Option(help="Folder of a trained model, or name of an encoder.")] = None,
     tuning: Annotated[str | None, typer.Option(help="full, frozen, linear, lora, bottleneck, prompt, ...")] = None,
     teacher: Annotated[
