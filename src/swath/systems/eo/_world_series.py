@@ -6,8 +6,10 @@ follows from its cover, climate and weather (``docs/world.md``), so that season 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,9 @@ from odc.geo.geobox import GeoBox
 
 from swath import cubes, rng, sensors
 from swath.errors import InputError
+from swath.failures import Failures
 from swath.files import user_cache, write_whole
+from swath.jobs import Job, run_each
 from swath.nn import Normalise
 from swath.sensors import BandSet
 from swath.sources.world.render.conditions import Conditions
@@ -39,6 +43,8 @@ PLACES: tuple[tuple[float, float], ...] = (
 )  # fmt: skip
 """Longitude and latitude [degrees] of places inland, both hemispheres, from the equator to 60 degrees."""
 YEARS = (2018, 2023)
+MOST_WORKERS = 4
+"""Processes that make places: each holds a planet."""
 TRIES = 400
 """Days that are drawn for a place before its winter counts as too dark."""
 
@@ -82,26 +88,56 @@ def bands() -> BandSet:
 def simulated(world: World, folder: Path, *, days: int, size: int, places: int = len(PLACES)) -> Series:
     """Series of the first so many places; each place is kept in ``folder`` and not made again.
 
+    Places that are not there yet are made by as many processes as there are cores, up to four.
+
     Args:
         world: the world.
         folder: where places are kept, under a name that holds the hash of the world.
         days: D; drawn at random from six years, the same for everybody.
         size: side in pixels.
         places: how many.
+
+    Raises:
+        InputError: a place could not be made.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    parts, times, grids = [], [], []
-    for number, (lon, lat) in enumerate(PLACES[:places]):
-        path = folder / f"{number:02d}_{days}_{size}_{world.seed}_{world.version_hash()[:12]}.npz"
-        box = world.box(lon, lat, (size, size))
-        if not path.is_file():
-            held = _observed(world, number, box, days)
-            write_whole(path, lambda part, held=held: _save(part, held))  # type: ignore[misc]
+    end = f"{days}_{size}_{world.seed}_{world.version_hash()[:12]}.npz"
+    paths = [folder / f"{number:02d}_{end}" for number in range(places)]
+    boxes = [world.box(lon, lat, (size, size)) for lon, lat in PLACES[:places]]
+    missing = [(number, paths[number], boxes[number]) for number in range(places) if not paths[number].is_file()]
+    if missing:
+        _make(world, missing, days)
+    parts, times = [], []
+    for path in paths:
         with np.load(path) as stored:
             parts.append(stored["values"])
             times.append(stored["time"])
-        grids.append(box)
-    return Series(np.stack(parts), np.stack(times), tuple(grids), "simulated")
+    return Series(np.stack(parts), np.stack(times), tuple(boxes), "simulated")
+
+
+def _make(world: World, missing: Sequence[tuple[int, Path, GeoBox]], days: int) -> None:
+    """Make the places that are not there yet."""
+    workers = min(len(missing), os.cpu_count() or 1, MOST_WORKERS)
+    job = Job(0 if workers == 1 else workers, stage="make", describe=_describe, progress="making series")
+    failures = Failures()
+    for _ in run_each(missing, partial(_make_place, world=world, days=days), job=job, failures=failures):
+        pass
+    if failures:
+        raise InputError(
+            f"{len(failures.rows)} series of the simulated Earth could not be made: {failures.rows[0].reason}",
+            expected="all of them",
+            remedy="run the same command again; what was made is kept",
+        )
+
+
+def _describe(place: tuple[int, Path, GeoBox]) -> str:
+    return f"place {place[0]}"
+
+
+def _make_place(place: tuple[int, Path, GeoBox], world: World, days: int) -> None:
+    number, path, box = place
+    held = _observed(world, number, box, days)
+    write_whole(path, lambda part: _save(part, held))
 
 
 def _observed(world: World, number: int, box: GeoBox, days: int) -> dict[str, NDArray[np.generic]]:
