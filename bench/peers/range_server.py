@@ -10,6 +10,7 @@ little processor time, so that it is not what the race measures. ``/count`` tell
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -36,17 +37,14 @@ class RangeServer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, request after request."""
-        try:
+        # A client that closes its connection ends the series of requests; that is how it is told.
+        with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while head := await reader.readuntil(b"\r\n\r\n"):
                 lines = head.decode("latin-1").split("\r\n")
                 method, path, _ = lines[0].split(" ", 2)
                 fields = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
                 writer.write(await self.answer(method, path.partition("?")[0], fields.get("range", "")))
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
 
     async def answer(self, method: str, path: str, asked: str) -> bytes:
         """Head and body of one answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -82,7 +83,7 @@ def chips(
     Args:
         scene: an opened scene, an aligned cube, or a path.
         labels: polygons, a label raster, or labels on a grid; None with ``values``.
-        out: folder for the chips.
+        out: folder for the chips; it appears when all is complete, and replaces what lay there.
         column: column of the polygons that holds the class.
         legend: value to name for a label raster (a mapping or a YAML file); the one in the file when left out.
         values: raster of quantities per pixel, one per band, NaN or no-data where unknown.
@@ -97,8 +98,6 @@ def chips(
         drop: which windows to leave out; default: ``DropRules()``.
         cluster: a dask cluster that cuts, ``local:2`` or the address of a scheduler; none when left out.
 
-    The folder appears when chips, split and statistics are complete; what lay there is replaced then.
-
     Raises:
         InputError: scene and labels do not overlap, a label is outside the legend, or nothing is left.
         ConfigError: a number is out of range, or an option that labels, values or task do not use.
@@ -110,16 +109,15 @@ def chips(
     check_cutting(size=size, stride=stride, block=block, buffer=buffer, seed=seed)
     check_asked(labels, values, {"column": column, "legend": legend}, {"quantities": quantities, "units": units}, task)
     cubes.check_physical(cube := physical_cube(scene))
+    cut = partial(room.cut, size=size, stride=stride, drop=drop, cluster=cluster)
+    cut_quantities = partial(room.cut_quantities, size=size, stride=stride, drop=drop, cluster=cluster)
     with appearing(Path(out)) as folder:
         if labels is not None:
-            raster, classes = labels_on(cube, labels, column, legend)
-            kind: Task = task or "segmentation"
-            chipset = room.cut(
-                cube, raster, folder, size=size, stride=stride, legend=classes, drop=drop, task=kind, cluster=cluster
-            )
+            raster, named = labels_on(cube, labels, column, legend)
+            chipset = cut(cube, raster, folder, legend=named, task=task or "segmentation")
         elif values is not None:
             asked = room.Quantities.of(physical_cube(values), cubes.geobox_of(cube), names=quantities, units=units)
-            chipset = room.cut_quantities(cube, asked, folder, size=size, stride=stride, drop=drop, cluster=cluster)
+            chipset = cut_quantities(cube, asked, folder)
         split_and_measure(chipset, block, buffer, seed)
     return room.open(Path(out))
 

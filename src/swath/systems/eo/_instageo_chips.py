@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-import numpy as np
 import rasterio
 
 from swath import chips, rng
 from swath.chips import ChipSet
 from swath.chips.archive import Request, from_rasters, read_records
 from swath.errors import InputError
-from swath.files import make_folder, replacing_folder
+from swath.files import replacing_folder
 from swath.sources.published.common import write_raster
 from swath.systems.eo._instageo_archive import LEGEND, NO_LABEL, FloodArchive
 from swath.types import Split
@@ -99,24 +97,3 @@ def split(chipset: ChipSet, seed: int) -> Split:
         chipset, train=sorted(rest), test=sorted(test), validation_share=0.15, block_chips=2, buffer_chips=0.0,
         seed=seed,
     )  # fmt: skip
-
-
-def copy_with(chipset: ChipSet, part: Split, out: Path) -> ChipSet:
-    """The chips with a split of their own, in a folder that commands can work on.
-
-    Args:
-        chipset: chips.
-        part: which is for what.
-        out: the new folder.
-    """
-    if not (out / "split.parquet").is_file():
-        make_folder(out.parent)
-        shutil.copytree(chipset.folder, out, dirs_exist_ok=True)
-        part.save(out / "split.parquet")
-    return chips.open(out)
-
-
-def water_share(chipset: ChipSet, names: list[str]) -> float:
-    """Share of the labelled pixels that are water."""
-    counts = np.array([chipset.class_counts(names)[entry.name] for entry in LEGEND], float)
-    return float(counts[1] / counts.sum()) if counts.sum() else 0.0

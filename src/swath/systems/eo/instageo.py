@@ -221,7 +221,7 @@ def scene_rows(
 
 
 def cloud_rows(data: Prepared, base: ResultRow) -> list[ResultRow]:
-    """``seen``: share of the labelled pixels of the floods that radar and optical chips show."""
+    """``labelled_pixels``: how many pixels of the floods radar chips show, and optical ones without clouds."""
     if data.optical is None:
         return []
     rows = []
