@@ -110,14 +110,13 @@ def chips(
     check_asked(labels, values, {"column": column, "legend": legend}, {"quantities": quantities, "units": units}, task)
     cubes.check_physical(cube := physical_cube(scene))
     cut = partial(room.cut, size=size, stride=stride, drop=drop, cluster=cluster)
-    cut_quantities = partial(room.cut_quantities, size=size, stride=stride, drop=drop, cluster=cluster)
     with appearing(Path(out)) as folder:
         if labels is not None:
             raster, named = labels_on(cube, labels, column, legend)
             chipset = cut(cube, raster, folder, legend=named, task=task or "segmentation")
         elif values is not None:
             asked = room.Quantities.of(physical_cube(values), cubes.geobox_of(cube), names=quantities, units=units)
-            chipset = cut_quantities(cube, asked, folder)
+            chipset = room.cut_quantities(cube, asked, folder, size=size, stride=stride, drop=drop, cluster=cluster)
         split_and_measure(chipset, block, buffer, seed)
     return room.open(Path(out))
 

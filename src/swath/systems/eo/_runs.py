@@ -10,7 +10,7 @@ from typing import Generic, Protocol, Self, TypeVar
 from swath import judge
 from swath.files import make_folder
 from swath.judge import ResultTable
-from swath.types import Report, ResultRow
+from swath.types import Outcome, Report, ResultRow
 
 
 class Options(Protocol):
@@ -88,6 +88,13 @@ def all_seeds(parts: Parts[Chosen, Data], out: Path) -> Report:
     report = parts.report_of(config, data, out, rows, timer, note)
     judge.write_report(report, out, command=f"swath run {parts.slug} --evidence")
     return report
+
+
+def claims_of(slug: str) -> tuple[Outcome, ...]:
+    """What a system's registered claims came to so far; nothing outside of a checkout, which has the ledger."""
+    folder = judge.ledger_folder()
+    path = None if folder is None else folder / f"{slug}.toml"
+    return () if path is None or not path.is_file() else judge.outcomes(path)
 
 
 def is_quick(config: Options) -> bool:

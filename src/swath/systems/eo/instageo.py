@@ -38,7 +38,7 @@ from swath.systems.eo import _instageo_real as real
 from swath.systems.eo import _runs
 from swath.systems.eo._instageo_archive import ArchiveOptions, FloodArchive
 from swath.systems.eo._instageo_models import TEACHER, Class, Networks
-from swath.types import DataKind, Outcome, Predictor, Report, ResultRow, Split
+from swath.types import DataKind, Predictor, Report, ResultRow, Split
 
 SLUG = "instageo"
 TITLE = "InstaGeo: archive, chips, teacher, student, exported map"
@@ -235,16 +235,13 @@ def cloud_rows(data: Prepared, base: ResultRow) -> list[ResultRow]:
 def _report(
     config: Config, data: Prepared, out: Path, rows: tuple[ResultRow, ...], timer: judge.Timer, note: str
 ) -> Report:
-    folder = judge.ledger_folder()
-    path = None if folder is None else folder / f"{SLUG}.toml"
-    claims: tuple[Outcome, ...] = () if path is None or not path.is_file() else judge.outcomes(path)
     seed = rows[0].seed or 0
     return Report(
         system=SLUG,
         title=TITLE,
         data=data.kind,
         rows=rows,
-        claims=claims,
+        claims=_runs.claims_of(SLUG),
         wall_s=timer.seconds,
         peak_rss_mb=judge.peak_rss_mb(),
         pictures=pages.pictures(data.archive, cutting.split(data.chipset, seed), rows, out, seed),

@@ -46,7 +46,7 @@ from swath.systems.eo import _runs
 from swath.systems.eo import _world_series as world_series
 from swath.systems.eo._prithvi_tasks import Tuning
 from swath.systems.eo._world_series import Series, SeriesLoader
-from swath.types import DataKind, Outcome, Report, ResultRow
+from swath.types import DataKind, Report, ResultRow
 from swath.types.report import Picture
 
 SLUG = "prithvi_eo_1"
@@ -311,15 +311,12 @@ def _options(config: Config, epochs: int) -> FitConfig:
 def _report(
     config: Config, data: Prepared, out: Path, rows: tuple[ResultRow, ...], timer: judge.Timer, note: str
 ) -> Report:
-    folder = judge.ledger_folder()
-    path = None if folder is None else folder / f"{SLUG}.toml"
-    claims: tuple[Outcome, ...] = () if path is None or not path.is_file() else judge.outcomes(path)
     return Report(
         system=SLUG,
         title=TITLE,
         data=DATA if data.frozen else "fixture",
         rows=rows,
-        claims=claims,
+        claims=_runs.claims_of(SLUG),
         wall_s=timer.seconds,
         peak_rss_mb=judge.peak_rss_mb(),
         pictures=_pictures(config, data, out, rows),

@@ -36,7 +36,7 @@ from swath.systems.eo import _runs
 from swath.systems.eo import _scene_parts as parts
 from swath.systems.eo import _world_series as world_series
 from swath.systems.eo._world_series import Series, SeriesLoader
-from swath.types import DataKind, Outcome, Report, ResultRow
+from swath.types import DataKind, Report, ResultRow
 from swath.types.report import Picture
 
 SLUG = "prithvi_eo_2"
@@ -222,15 +222,12 @@ def _planted(config: Config, out: Path, seed: int) -> dict[str, float]:
 def _report(
     config: Config, data: Prepared, out: Path, rows: tuple[ResultRow, ...], timer: judge.Timer, note: str
 ) -> Report:
-    folder = judge.ledger_folder()
-    path = None if folder is None else folder / f"{SLUG}.toml"
-    claims: tuple[Outcome, ...] = () if path is None or not path.is_file() else judge.outcomes(path)
     return Report(
         system=SLUG,
         title=TITLE,
         data=data.series.kind,
         rows=rows,
-        claims=claims,
+        claims=_runs.claims_of(SLUG),
         wall_s=timer.seconds,
         peak_rss_mb=judge.peak_rss_mb(),
         pictures=(_picture(config, data, out, rows[0].seed or 0),),

@@ -41,7 +41,7 @@ from swath.systems.eo import _world_series as world_series
 from swath.systems.eo._prithvi_scenes import Kind, MapTask
 from swath.systems.eo._prithvi_shares import Drawn, Learner, Tuning
 from swath.systems.eo._world_series import Series
-from swath.types import DataKind, Outcome, Report, ResultRow
+from swath.types import DataKind, Report, ResultRow
 from swath.types.report import Picture
 
 SLUG = "prithvi_tasks"
@@ -240,16 +240,13 @@ def _scored(task: MapTask, drawn: Drawn, learner: Learner, share: float) -> page
 def _report(
     config: Config, data: Prepared, out: Path, rows: tuple[ResultRow, ...], timer: judge.Timer, note: str
 ) -> Report:
-    folder = judge.ledger_folder()
-    path = None if folder is None else folder / f"{SLUG}.toml"
-    claims: tuple[Outcome, ...] = () if path is None or not path.is_file() else judge.outcomes(path)
     made = pages.picture(rows, out / "shares.png")
     return Report(
         system=SLUG,
         title=TITLE,
         data=data.series.kind,
         rows=rows,
-        claims=claims,
+        claims=_runs.claims_of(SLUG),
         wall_s=timer.seconds,
         peak_rss_mb=judge.peak_rss_mb(),
         pictures=(Picture(made, "Mean IoU on chips of places that nothing has seen, by share of the labels"),),

@@ -32,7 +32,7 @@ from swath.judge.real10.suite import frozen_digests
 from swath.systems.eo import _real10_controls as controls
 from swath.systems.eo import _real10_rows as made
 from swath.systems.eo import _runs
-from swath.types import DataKind, Outcome, Report, ResultRow
+from swath.types import DataKind, Report, ResultRow
 
 SLUG = "real10_encoders"
 TITLE = "Do frozen encoders beat a forest on bands, with few labels?"
@@ -168,15 +168,12 @@ def seed_rows(data: Prepared, out: Path, seed: int) -> list[ResultRow]:
 
 
 def _report(config: Config, rows: tuple[ResultRow, ...], timer: judge.Timer, note: str) -> Report:
-    folder = judge.ledger_folder()
-    path = None if folder is None else folder / f"{SLUG}.toml"
-    claims: tuple[Outcome, ...] = () if path is None or not path.is_file() else judge.outcomes(path)
     return Report(
         system=SLUG,
         title=TITLE,
         data="fixture" if config.miniature else DATA,
         rows=rows,
-        claims=claims,
+        claims=_runs.claims_of(SLUG),
         wall_s=timer.seconds,
         peak_rss_mb=judge.peak_rss_mb(),
         notes=(

@@ -42,7 +42,7 @@ from swath.systems.eo._reobench_judging import Sweeps, run_sweeps
 from swath.systems.eo._reobench_learning import Classifier, Schedule
 from swath.systems.eo._reobench_networks import Encoder, ResNet, VisionTransformer
 from swath.systems.eo._reobench_textures import TextureForest
-from swath.types import DataKind, Outcome, Predictor, Report, ResultRow
+from swath.types import DataKind, Predictor, Report, ResultRow
 
 SLUG = "reobench"
 TITLE = "What is left of a score on worse images"
@@ -290,16 +290,13 @@ def _second_half(groups: tuple[str, ...]) -> NDArray[np.bool_]:
 def _report(
     config: Config, data: Prepared, out: Path, rows: tuple[ResultRow, ...], timer: judge.Timer, note: str
 ) -> Report:
-    folder = judge.ledger_folder()
-    path = None if folder is None else folder / f"{SLUG}.toml"
-    claims: tuple[Outcome, ...] = () if path is None or not path.is_file() else judge.outcomes(path)
     shown = data.pictures.take([data.scenes[0].id])
     return Report(
         system=SLUG,
         title=TITLE,
         data=data.kind,
         rows=rows,
-        claims=claims,
+        claims=_runs.claims_of(SLUG),
         wall_s=timer.seconds,
         peak_rss_mb=judge.peak_rss_mb(),
         pictures=pages.pictures(rows, shown, out),

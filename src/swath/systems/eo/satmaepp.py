@@ -38,7 +38,7 @@ from swath.systems.eo import _runs
 from swath.systems.eo import _satmaepp_probe as probe
 from swath.systems.eo import _scene_parts as parts
 from swath.systems.eo._pictures import Library, PictureLoader, Pictures, colours, statistics_of
-from swath.types import DataKind, Outcome, Report, ResultRow
+from swath.types import DataKind, Report, ResultRow
 from swath.types.report import Picture
 
 SLUG = "satmaepp"
@@ -239,15 +239,12 @@ def _features(task: MaskedReconstruction, learned: Pictures, tested: Pictures) -
 def _report(
     config: Config, data: Prepared, out: Path, rows: tuple[ResultRow, ...], timer: judge.Timer, note: str
 ) -> Report:
-    folder = judge.ledger_folder()
-    path = None if folder is None else folder / f"{SLUG}.toml"
-    claims: tuple[Outcome, ...] = () if path is None or not path.is_file() else judge.outcomes(path)
     return Report(
         system=SLUG,
         title=TITLE,
         data=data.kind,
         rows=rows,
-        claims=claims,
+        claims=_runs.claims_of(SLUG),
         wall_s=timer.seconds,
         peak_rss_mb=judge.peak_rss_mb(),
         pictures=(_picture(config, data, out, rows[0].seed or 0),),

@@ -39,7 +39,7 @@ from swath.systems.eo import _satmaepp_cover as cover
 from swath.systems.eo import _satmaepp_windows as ground
 from swath.systems.eo import _scene_parts as parts
 from swath.systems.eo._world_data import Scenes, WindowLoader, band_set
-from swath.types import DataKind, Outcome, Report, ResultRow
+from swath.types import DataKind, Report, ResultRow
 
 SLUG = "satmaepp_groups"
 TITLE = "SatMAE++: groups of bands, when one is missing"
@@ -242,15 +242,12 @@ def objective(config: Config, name: str, scenes: Scenes, seed: int) -> MaskedRec
 def _report(
     config: Config, data: Prepared, out: Path, rows: tuple[ResultRow, ...], timer: judge.Timer, note: str
 ) -> Report:
-    folder = judge.ledger_folder()
-    path = None if folder is None else folder / f"{SLUG}.toml"
-    claims: tuple[Outcome, ...] = () if path is None or not path.is_file() else judge.outcomes(path)
     return Report(
         system=SLUG,
         title=TITLE,
         data=data.land.kind,
         rows=rows,
-        claims=claims,
+        claims=_runs.claims_of(SLUG),
         wall_s=timer.seconds,
         peak_rss_mb=judge.peak_rss_mb(),
         notes=(

@@ -43,7 +43,7 @@ from swath.systems.eo import _world_learning as learning
 from swath.systems.eo._real_tasks import RealTask, open_tasks, simulated_task, thinned
 from swath.systems.eo._world_data import Scenes, Statistics, simulated, standardised
 from swath.systems.eo._world_learning import Pretraining, Shape, Tuning
-from swath.types import IGNORE, DataKind, Outcome, Report, ResultRow
+from swath.types import IGNORE, DataKind, Report, ResultRow
 
 SLUG = "world_transfer"
 TITLE = "Does learning on the simulated Earth help on real scenes?"
@@ -279,15 +279,12 @@ def _rows(config: Config, data: Prepared, name: str, scores: dict[str, float], s
 
 
 def _report(config: Config, out: Path, rows: tuple[ResultRow, ...], timer: judge.Timer, note: str) -> Report:
-    folder = judge.ledger_folder()
-    path = None if folder is None else folder / f"{SLUG}.toml"
-    claims: tuple[Outcome, ...] = () if path is None or not path.is_file() else judge.outcomes(path)
     return Report(
         system=SLUG,
         title=TITLE,
         data=DATA,
         rows=rows,
-        claims=claims,
+        claims=_runs.claims_of(SLUG),
         wall_s=timer.seconds,
         peak_rss_mb=judge.peak_rss_mb(),
         notes=(
