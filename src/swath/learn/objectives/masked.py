@@ -17,13 +17,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from swath import grids
 from swath.errors import ConfigError, ContractError, InputError
 from swath.learn.checkpoint import WEIGHTS, read_record
 from swath.learn.config import parse
 from swath.learn.intake import EARLIEST_S
 from swath.learn.record import bands_from_records, bands_to_records
 from swath.learn.task import evaluation
+from swath.learn.when_where import centre
 from swath.nn import Normalise, losses
 from swath.nn.grouped import GroupedAutoencoder, GroupedDecoderSpec, GroupedSpec
 from swath.nn.masked_autoencoder import ORDER, MaskedAutoencoder, MaskedAutoencoderSpec
@@ -323,7 +323,7 @@ class MaskedReconstruction(nn.Module):
                 )
             told["year"], told["day"] = modality.year_doy()
         if "place" in self.model.spec.conditions:
-            centres = [_centre(grid) for grid in modality.grid]
+            centres = [centre(grid) for grid in modality.grid]
             told["longitude"], told["latitude"] = torch.tensor(centres, dtype=torch.float64).reshape(-1, 2).T
         return TimePlace.of(**told).to(self.normalise.mean.device)
 
@@ -362,12 +362,3 @@ def load_masked(path: Path | str) -> MaskedReconstruction:
     tensors = read_tensors(folder / WEIGHTS)
     fill(objective, tensors, name="the pretrained network", source=str(folder / WEIGHTS), verified=False)
     return objective.eval()
-
-
-def _centre(grid: grids.Grid) -> tuple[float, float]:
-    """Longitude and latitude of the middle of a grid."""
-    # Projecting every pixel of every chip for one place would take longer than the network.
-    middle = grid.center_pixel if isinstance(grid, grids.GeoBox) else grid
-    lon, lat = grids.lonlat(middle)
-    place = tuple(side // 2 for side in lon.shape)
-    return float(lon[place]), float(lat[place])
