@@ -7,7 +7,6 @@ configuration, is strict about every weight, and brings old schemas forward one 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import platform
 from collections.abc import Callable, Mapping
@@ -17,8 +16,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from safetensors.torch import load_file
+from torch import nn
 
 from swath.errors import InputError, SwathError, nearest
 from swath.files import replacing, sha256, write_json
@@ -27,6 +26,7 @@ from swath.learn.model_task import SECTIONS as MODEL_SECTIONS
 from swath.learn.model_task import ModelTask
 from swath.learn.record import build_network
 from swath.learn.task import SegmentationTask, Trainable
+from swath.learn.tensor_file import write_tensors
 from swath.reading import read_json, reading, reason
 
 SCHEMA_VERSION = 1
@@ -57,19 +57,17 @@ def save_checkpoint(
         ContractError: the network is not a known architecture.
     """
     directory = Path(directory)
-    weights = save(portable(task.state_dict() if isinstance(task, nn.Module) else {}))
     content = {
         "schema_version": SCHEMA_VERSION,
         **task.record(),
         "config": dict(config),
         "provenance": dict(provenance),
         "versions": versions(),
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
     with replacing(directory / WEIGHTS) as temporary:
         # Not save_file, whose files nobody but their owner may read.
-        temporary.write_bytes(weights)
-    write_json(directory / RECORD, content)
+        digest = write_tensors(temporary, task.state_dict() if isinstance(task, nn.Module) else {})
+    write_json(directory / RECORD, {**content, "weights_sha256": digest})
     return directory
 
 
@@ -203,11 +201,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[library] = "not installed as a package"
     return found
-
-
-def portable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors as safetensors wants them: on the processor, contiguous, not sharing memory."""
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
 
 
 def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:

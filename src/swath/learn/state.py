@@ -15,14 +15,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from swath.errors import ConfigError, InputError
 from swath.files import replacing
-from swath.learn.checkpoint import portable
 from swath.learn.config import FitConfig
 from swath.learn.optimise import MovingAverage
+from swath.learn.tensor_file import write_tensors
 from swath.reading import parse_json
 
 STATE = "training_state.safetensors"
@@ -82,7 +81,7 @@ class TrainingState:
         """Write everything into one file, complete or not at all."""
         metadata = {"progress": json.dumps(asdict(progress)), "started_with": json.dumps(started_with)}
         with replacing(path) as temporary:
-            temporary.write_bytes(save(portable(self._tensors()), metadata))
+            write_tensors(temporary, self._tensors(), metadata)
 
     def restore(self, path: Path) -> Progress:
         """Read everything back, bit for bit.
@@ -147,7 +146,7 @@ def check_same_run(path: Path, started_with: Mapping[str, Any]) -> None:
         ConfigError: a setting, the seed, the task or the training set differs from the stored one; all are listed.
         InputError: the file is truncated.
     """
-    metadata, _ = _read(path)
+    metadata = _read(path, tensors=False)[0]
     expected = "the settings that training wrote"
     then = _flat(
         parse_json(metadata.get("started_with", "{}"), path, expected=expected, remedy="remove it to begin anew")
@@ -170,10 +169,11 @@ def check_same_run(path: Path, started_with: Mapping[str, Any]) -> None:
         )
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def _read(path: Path, *, tensors: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys() if tensors else ()
+            return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(
             f"The training state {path} cannot be read ({error})",
