@@ -33,7 +33,7 @@ def scoring(
     from swath import chips as room
     from swath import judge, learn, types
 
-    predictor = load(model) if isinstance(model, Path | str) else model
+    predictor = load(model, device="auto") if isinstance(model, Path | str) else model
     chipset = room.open_samples(Path(chips)) if isinstance(chips, Path | str) else chips
     table = types.Split.load(chipset.folder / "split.parquet")
     ids = table.ids(split)

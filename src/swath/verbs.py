@@ -218,7 +218,8 @@ def predict(
     from swath import mapping
     from swath import predict as room
 
-    predictor, source = (load(model) if isinstance(model, Path | str) else model), _path_of(scene)
+    predictor = load(model, device="auto") if isinstance(model, Path | str) else model
+    source = _path_of(scene)
     mapping.check_polygons(predictor, outputs, vectorise)
     room.check_request(predictor, out, tile=tile, overlap=overlap, outputs=outputs, source=source, extra=extra)
     cube = physical_cube(scene)

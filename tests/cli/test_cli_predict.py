@@ -246,3 +246,28 @@ def test_a_map_of_shares_is_no_class_map(swath: Run, model: Path, scene: Path, t
     code, _, err = swath("vectorise", tmp_path / "m.tif", "-o", tmp_path / "m.gpkg", "--classes", "")
     assert code == 2 and "No classes were named" in err
     assert not list(tmp_path.glob("*.gpkg"))
+
+
+def test_a_device_is_named_or_refused(
+    swath: Run, model: Path, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "map.tif"
+    assert swath("predict", model, scene, "-o", out, *SENSOR, "--device", "cpu")[0] == 0
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    code, _, err = swath("predict", model, scene, "-o", tmp_path / "no.tif", *SENSOR, "--device", "cuda")
+    assert code != 0 and "no graphics card" in err and not (tmp_path / "no.tif").exists()
+    code, _, err = swath("predict", model, scene, "-o", tmp_path / "no.tif", *SENSOR, "--device", "tpu")
+    assert code != 0 and "'auto'" in err
+    code, _, err = swath("predict", model, tmp_path / "t.parquet", "-o", tmp_path / "no.parquet", "--device", "cuda")
+    assert code != 0 and "--device was given with the table" in err
+
+
+def test_what_has_no_card_is_refused(model: Path) -> None:
+    from swath.errors import ConfigError
+    from swath.loading import load
+
+    with pytest.raises(ConfigError, match="published encoders and heads use the processor"):
+        load("presto", device="cuda")
+    with pytest.raises(ConfigError, match=r"'model\.onnx' was to compute on a graphics card"):
+        load("model.onnx", device="cuda")
+    assert {each.device.type for each in load(model, device="auto").parameters()} <= {"cpu", "cuda"}  # type: ignore[union-attr]

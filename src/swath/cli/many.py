@@ -50,7 +50,7 @@ def predict_many(
     check_request(verbs.load(model), out / "map.tif", tile=tile, overlap=pixels, outputs=outputs)
     names = split_names(bands)
     report = predict_many(
-        functools.partial(verbs.load, model),
+        functools.partial(verbs.load, model, device="auto"),
         scenes,
         out,
         scene=SceneOptions(sensor, level, baseline, None if names is None else tuple(names), nodata, time),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,6 +42,17 @@ Lenient = Annotated[
 Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew, even if a stopped run left finished strips.")]
 
 
+class Device(StrEnum):
+    """Where a model computes."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+OnDevice = Annotated[Device, typer.Option("--device", help="Where the model computes; auto: on a card if there.")]
+
+
 def add_to(app: typer.Typer, panel: str) -> None:
     """Register the command on ``app``."""
     app.command("predict", rich_help_panel=panel)(predict)
@@ -63,6 +75,7 @@ def predict(
     tile: Tile = 256,
     overlap: Overlap = "25%",
     batch_size: BatchSize = 8,
+    device: OnDevice = Device.AUTO,
     lenient: Lenient = False,
     fresh: Fresh = False,
     config: Config = None,
@@ -77,11 +90,12 @@ def predict(
 
     if scene.suffix.lower() == ".parquet":
         of_scenes: dict[str, object] = {"sensor": sensor, "level": level, "baseline": baseline, "nodata": nodata}
+        of_scenes |= {"device": None if device is Device.AUTO else device}
         of_scenes |= {"bands": bands, "time": time, "trust": trust or None, "augment": augment, "vectorise": vectorise}
         _rows(model, scene, out, outputs, of_scenes)
         return
     pixels = overlap_pixels(overlap, tile)
-    asked = _checked(model, out, scene, (tile, pixels), (outputs, trust, augment, vectorise))
+    asked = _checked((model, device), out, scene, (tile, pixels), (outputs, trust, augment, vectorise))
     names = split_names(bands)
     tree = verbs.open(scene, sensor=sensor, level=level, baseline=baseline, nodata=nodata, bands=names, time=time)
     report = verbs.predict(
@@ -121,23 +135,27 @@ def _rows(model: Path, table: Path, out: Path, outputs: str, of_scenes: Mapping[
 
 
 def _checked(
-    model: Path, out: Path, scene: Path, tiling: tuple[int, int], wanted: tuple[str, bool, str | None, Path | None]
+    asked: tuple[Path, Device],
+    out: Path,
+    scene: Path,
+    tiling: tuple[int, int],
+    wanted: tuple[str, bool, str | None, Path | None],
 ) -> Request:
     """The model and what was wrapped around it; everything is checked before the scene is opened."""
     from swath import mapping, verbs
     from swath.predict import check_request
 
-    (tile, overlap), (outputs, trust, augment, vectorise) = tiling, wanted
-    asked = mapping.request(
-        verbs.load(model),
+    (model, device), (tile, overlap), (outputs, trust, augment, vectorise) = asked, tiling, wanted
+    request = mapping.request(
+        verbs.load(model, device=device.value),
         split_names(outputs) or (),
         trust=model if trust else None,
         augment=augment,
         vectorise=vectorise,
     )
-    names, extra = asked.outputs, asked.extra
-    check_request(asked.predictor, out, tile=tile, overlap=overlap, outputs=names, source=scene, extra=extra)
-    return asked
+    names, extra = request.outputs, request.extra
+    check_request(request.predictor, out, tile=tile, overlap=overlap, outputs=names, source=scene, extra=extra)
+    return request
 
 
 def _tell(report: PredictionReport, polygons: Path | None) -> None:

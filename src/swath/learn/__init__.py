@@ -11,7 +11,7 @@ from swath.learn.model_task import ModelTask
 from swath.learn.options import TrainOptions, read_options
 from swath.learn.plan import Plan, plan
 from swath.learn.pretraining import PretrainOptions, pretrain, read_pretrain_options
-from swath.learn.reproduce import repeatable, seeded
+from swath.learn.reproduce import choose_device, repeatable, seeded
 from swath.learn.segmentation import build_task, train_segmentation
 from swath.learn.task import SegmentationLoss, SegmentationTask, Trainable, check_classes, evaluation
 from swath.learn.training import train
@@ -33,6 +33,7 @@ __all__ = [
     "build_task",
     "cached_loader",
     "check_classes",
+    "choose_device",
     "evaluation",
     "fit",
     "load_checkpoint",
