@@ -46,7 +46,8 @@ class FitConfig(BaseModel):
             be about a hundred times slower.
         threads: processor threads, or None to leave torch as it is (with several processes: to share them evenly).
             Bit-identical resumption is promised for 1.
-        processes: processes of this machine that share every batch; see ``learn.parallel``. On processors only.
+        processes: processes of this machine that share every batch; see ``learn.parallel``. Each takes a graphics
+            card of its own where there are enough.
         tensorboard: whether to write curves for TensorBoard into ``curves/``, beside ``log.csv``.
     """
 

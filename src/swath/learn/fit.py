@@ -26,7 +26,7 @@ from swath.learn.features import replayed
 from swath.learn.frozen import training_mode
 from swath.learn.optimise import MovingAverage, learning_rate, make_optimiser, rates, set_rates
 from swath.learn.parallel import Team, recruited
-from swath.learn.reproduce import choose_device, repeatable, seeded, threads_of
+from swath.learn.reproduce import backend_of, choose_device, repeatable, seeded, threads_of
 from swath.learn.state import STATE, Progress, TrainingState, check_same_run
 from swath.learn.task import Trainable, evaluation
 from swath.types import Batch
@@ -119,7 +119,7 @@ def fit(
             others = partial(_follow, task, loader, config, Path(out), seed)
             with (
                 curves(run.out, run.progress.step, wanted=config.tensorboard) as run.curves,
-                recruited(config.processes, others) as run.team,
+                recruited(config.processes, others, backend_of(config)) as run.team,
                 progress_bar(run.progress, run.batches, config.epochs, enabled=progress) as advance,
             ):
                 _loop(run, validate, advance)
@@ -141,23 +141,26 @@ def _loop(run: _Run, validate: Validate | None, advance: Advance) -> None:
 def _follow(task: Trainable, loader: BatchLoader, config: FitConfig, out: Path, seed: int, team: Team) -> None:
     """What the other processes of a run do."""
     with repeatable(threads_of(config)), seeded(seed, "fit", *team.stream):
-        run = _Run(task, loader, config, out, seed)
-        run.team = team
+        run = _Run(task, loader, config, out, seed, team)
         _loop(run, None, lambda batches: None)
 
 
 class _Run:
     """A training run: the parts of ``fit`` and the steps of its loop."""
 
-    def __init__(self, task: Trainable, loader: BatchLoader, config: FitConfig, out: Path, seed: int) -> None:
+    def __init__(
+        self, task: Trainable, loader: BatchLoader, config: FitConfig, out: Path, seed: int, team: Team | None = None
+    ) -> None:
         learner = getattr(task, "student", task)  # what learns from another model is trained and saved without it
         if not isinstance(learner, nn.Module):
             raise ContractError(f"The task is a {type(task).__name__}", expected="a torch module", remedy="derive it")
         self.task, self.module, self.loader, self.config, self.out, self.seed = task, learner, loader, config, out, seed
         self.origin: dict[str, Any] = getattr(task, "origin", {})
-        self.device, self.amp = choose_device(config)
+        self.team, self.curves = team or Team(), cast("Curves | None", None)
+        self.device, self.amp = choose_device(config, self.team.rank)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)  # NCCL and what names no card use the current one
         self.module.to(self.device)
-        self.team, self.curves = Team(), cast("Curves | None", None)
         self.batches = len(loader)
         if self.batches == 0:
             raise InputError(

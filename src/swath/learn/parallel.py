@@ -40,6 +40,9 @@ from swath.types import Batch, Features
 _MEETING = timedelta(minutes=2)
 _WAITING = timedelta(days=30)
 """Processes wait for each other while the first one validates; one that dies closes its connection."""
+_TOGETHER = timedelta(minutes=10)
+"""Nobody is late for the gradients, since the counts came before them."""
+GLOO, NCCL = "gloo", "cpu:gloo,cuda:nccl"
 _PATIENCE_S = 5.0
 _LEFT_ALONE = 77
 """Exit status of a process whose team broke apart, so that it is not taken for the cause."""
@@ -56,10 +59,12 @@ class Team:
     Args:
         rank: 0 for the process that called ``fit``.
         size: number of processes.
+        backend: what adds up: ``GLOO``, or ``NCCL`` where every process has a graphics card of its own.
     """
 
     rank: int = 0
     size: int = 1
+    backend: str = GLOO
 
     @property
     def leads(self) -> bool:
@@ -92,8 +97,8 @@ class Team:
         sums = torch.tensor([loss_sum, count, *used], dtype=torch.float64)
         flat = torch.cat([_flat_gradient(parameter) for parameter in parameters])
         try:
-            _add_up(sums)
-            _add_up(flat)
+            _add_up(sums, _WAITING)
+            _add_up(flat, _TOGETHER)
         except RuntimeError as error:
             raise TeamLost(str(error)) from error
         total_loss, total_count, *users = sums.tolist()
@@ -108,15 +113,17 @@ class Team:
         return total_loss, total_count
 
 
-def _add_up(tensor: torch.Tensor) -> None:
+def _add_up(tensor: torch.Tensor, patience: timedelta) -> None:
     options = dist.AllreduceOptions()  # whose default is the sum
-    options.timeout = _WAITING
+    options.timeout = patience
     group: Any = dist.group.WORLD
     group.allreduce([tensor], options).wait()
 
 
 def _flat_gradient(parameter: nn.Parameter) -> torch.Tensor:
-    return torch.zeros(parameter.numel()) if parameter.grad is None else parameter.grad.reshape(-1)
+    if parameter.grad is None:
+        return torch.zeros(parameter.numel(), dtype=parameter.dtype, device=parameter.device)
+    return parameter.grad.reshape(-1)
 
 
 def take_samples(batch: Batch, chosen: slice) -> Batch:
@@ -153,12 +160,13 @@ def take_samples(batch: Batch, chosen: slice) -> Batch:
 
 
 @contextmanager
-def recruited(size: int, follow: Callable[[Team], None]) -> Iterator[Team]:
+def recruited(size: int, follow: Callable[[Team], None], backend: str = GLOO) -> Iterator[Team]:
     """A team for the length of a block; the other processes run ``follow`` meanwhile.
 
     Args:
         size: processes; 1 starts none.
         follow: what the others do with their place in the team; it travels by pickle.
+        backend: what adds up, see ``Team``.
 
     Raises:
         ContractError: ``follow`` cannot be pickled.
@@ -171,10 +179,10 @@ def recruited(size: int, follow: Callable[[Team], None]) -> Iterator[Team]:
     members: list[_Member] = []
     with _loopback():
         try:
-            for member in _start(size, follow):
+            for member in _start(size, follow, backend):
                 members.append(member)  # one by one, so that those that began are dismissed when a later one cannot
-            _meet(members)
-            yield Team(0, size)
+            _meet(members, backend)
+            yield Team(0, size, backend)
         except TeamLost as error:
             raise _cause(members) from error
         finally:
@@ -213,7 +221,7 @@ class _Member:
         self.pipe.close()
 
 
-def _start(size: int, follow: Callable[[Team], None]) -> Iterator[_Member]:
+def _start(size: int, follow: Callable[[Team], None], backend: str) -> Iterator[_Member]:
     """The other processes, each when it has begun."""
     if dist.is_initialized():
         raise ResourceError(
@@ -233,7 +241,7 @@ def _start(size: int, follow: Callable[[Team], None]) -> Iterator[_Member]:
     context = multiprocessing.get_context("spawn")
     for rank in range(1, size):
         ours, theirs = context.Pipe()
-        process = context.Process(target=_member, args=(theirs, Team(rank, size)), daemon=True)
+        process = context.Process(target=_member, args=(theirs, Team(rank, size, backend)), daemon=True)
         try:
             process.start()
         except OSError as error:
@@ -244,7 +252,7 @@ def _start(size: int, follow: Callable[[Team], None]) -> Iterator[_Member]:
         yield _Member(rank, process, ours)
 
 
-def _meet(members: Sequence[_Member]) -> None:
+def _meet(members: Sequence[_Member], backend: str) -> None:
     """Join all processes into one group, once every one has said that it is there."""
     for member in members:
         if member.hear(seconds=600.0) != b"ready":
@@ -255,7 +263,7 @@ def _meet(members: Sequence[_Member]) -> None:
         with suppress(OSError):
             member.pipe.send_bytes(str(store.port).encode())
     try:
-        dist.init_process_group("gloo", store=store, rank=0, world_size=len(members) + 1, timeout=_MEETING)
+        dist.init_process_group(backend, store=store, rank=0, world_size=len(members) + 1, timeout=_MEETING)
     except RuntimeError as error:
         raise TeamLost(str(error)) from error
 
@@ -267,7 +275,7 @@ def _member(pipe: Connection, team: Team) -> None:
         follow = pickle.loads(pipe.recv_bytes())
         pipe.send_bytes(b"ready")
         store = TCPStore("127.0.0.1", int(pipe.recv_bytes()), team.size, is_master=False)
-        dist.init_process_group("gloo", store=store, rank=team.rank, world_size=team.size, timeout=_MEETING)
+        dist.init_process_group(team.backend, store=store, rank=team.rank, world_size=team.size, timeout=_MEETING)
         follow(team)
         dist.destroy_process_group()
     except (TeamLost, EOFError, OSError):

@@ -248,15 +248,19 @@ def start_linear(network: nn.Module) -> None:
 
 
 @lru_cache(maxsize=32)
-def _kept_table(grid: tuple[int, int, int], width: int) -> Tensor:
-    return sine_cosine_3d(*grid, width, date_last=True)
+def _kept_table(grid: tuple[int, int, int], width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):  # kept for training too
+        return sine_cosine_3d(*grid, width, date_last=True).to(device, dtype)
 
 
-def _table(dates: int, rows: int, columns: int, width: int) -> Tensor:
-    """Positions; whole numbers and no memory while a graph is traced, whose tensors mean nothing outside of it."""
+def _table(dates: int, rows: int, columns: int, width: int, like: Tensor) -> Tensor:
+    """Positions on the device and in the type of ``like``.
+
+    While a graph is traced its sizes become whole numbers and nothing is kept: its tensors mean nothing outside of it.
+    """
     if torch.compiler.is_exporting():
-        return sine_cosine_3d(int(dates), int(rows), int(columns), width, date_last=True)
-    return _kept_table((dates, rows, columns), width)
+        return sine_cosine_3d(int(dates), int(rows), int(columns), width, date_last=True).to(like)
+    return _kept_table((dates, rows, columns), width, like.device, like.dtype)
 
 
 def place_tokens(
@@ -270,9 +274,9 @@ def place_tokens(
     batch, dates, rows, columns, width = grid.shape
     if spec.positions == "resized":
         laid_out = (spec.image // spec.patch[1], spec.image // spec.patch[2])
-        table = resize_block(_table(dates, *laid_out, width).to(grid), rows, columns)
+        table = resize_block(_table(dates, *laid_out, width, grid), rows, columns)
     else:
-        table = _table(dates, rows, columns, width).to(grid)
+        table = _table(dates, rows, columns, width, grid)
     grid = grid + table
     if (time or place) and (about is None or about.samples != batch):
         raise ContractError(
