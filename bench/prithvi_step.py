@@ -1,8 +1,9 @@
 """The race of Prithvi's training steps: swath against TerraTorch, network and loop.
 
 The network has the shape of ``prithvi_eo_v2_tiny_tl`` (5.6 million weights without the decoder of pretraining) at 224
-pixels: ``full`` fine-tunes all of it under a linear head for segmentation, ``lora`` a change of rank 8 beside query,
-key and value, and ``masked`` is a step of pretraining with its decoder (three quarters of the tokens hidden).
+pixels, or of ``--network``: ``full`` fine-tunes all of it under a linear head for segmentation, ``lora`` a change of
+rank 8 beside query, key and value, and ``masked`` is a step of pretraining with its decoder (three quarters of the
+tokens hidden).
 TerraTorch builds its network by its own factory. Everybody has the same weights, batches in memory, masks, AdamW,
 clipping to norm 1 and threads; losses and weights at the end of a turn have to agree, or the race is void. ``plain`` is
 either network in the same loop of a few lines, so that network and loop can be told apart. Each contender is a process
@@ -14,6 +15,7 @@ once while stepping (in the first turn) and once in all, when ``fit`` has also w
 
     python bench/prithvi_step.py --work full --dates 1
     python bench/prithvi_step.py --work masked --dates 3 --batch 2
+    python bench/prithvi_step.py --network prithvi_eo_v2_300_tl --device cuda --precision bfloat16 --batch 16
     python bench/prithvi_step.py --quick
 """
 
@@ -58,12 +60,13 @@ from swath.types import Batch, Modality
 
 CONTENDERS = ("terratorch", "swath", "terratorch_plain", "swath_plain")
 NAMES = BandSet.of(*(f"band {number}" for number in range(BANDS)))
-TOLERANCE = 1e-4
+TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
+"""Of losses and norms of weights, relative; eight bits say less."""
 
 
 def network_for_maps(options: argparse.Namespace) -> TransferredNetwork:
     """The encoder under a linear head, with the weights of the race."""
-    spec = replace(sizes.PRITHVI[peer.SIZE], dates=options.dates)
+    spec = replace(sizes.PRITHVI[options.network], dates=options.dates)
     inputs = {"image": {"bands": BANDS, "dates": options.dates}}
     # The published neck puts dates side by side as channels, date by date; ours goes channel by channel.
     join = "channels" if options.dates > 1 else "mean"
@@ -84,7 +87,7 @@ def network_for_maps(options: argparse.Namespace) -> TransferredNetwork:
 
 def network_of_pretraining(options: argparse.Namespace) -> MaskedAutoencoder:
     """Encoder and decoder, with the weights of the race."""
-    network = MaskedAutoencoder(replace(sizes.PRITHVI[peer.SIZE], dates=options.dates))
+    network = MaskedAutoencoder(replace(sizes.PRITHVI[options.network], dates=options.dates))
     peer.set_weights((published_name(name), value) for name, value in network.named_parameters())
     return network.train()
 
@@ -103,7 +106,7 @@ class Objective(MaskedReconstruction):
         return super().loss(batch, rng)
 
     def _mask(self, images: Tensor, rng: torch.Generator) -> Any:
-        return random_mask(self.noise[self.number], peer.RATIO)
+        return random_mask(self.noise[self.number].to(images.device), peer.RATIO)
 
 
 class Loader:
@@ -144,6 +147,8 @@ class Ours:
             clip_norm=CLIP,
             ema_decay=None,
             threads=options.threads,
+            device=options.device,
+            precision=options.precision,
         )
 
     def __call__(self, batches: peer.Series) -> tuple[list[float], nn.Module]:
@@ -168,22 +173,24 @@ def ours_alone(options: argparse.Namespace) -> Callable[[peer.Series], tuple[lis
         model: Any = network_of_pretraining(options) if batches.masked else network_for_maps(options)
 
         def loss_of(number: int, images: Tensor, labels: Tensor) -> Tensor:
-            image = normalise(images, torch.ones((), dtype=torch.bool).expand_as(images))
+            image = normalise.to(images.device)(images, torch.ones_like(images, dtype=torch.bool))
             if batches.masked:
-                unknown = TimePlace.unknown(len(image))
-                found = model(image, random_mask(batches.noise[number], peer.RATIO), about=unknown).loss
+                unknown = TimePlace.unknown(len(image)).to(images.device)
+                mask = random_mask(batches.noise[number].to(images.device), peer.RATIO)
+                found = model(image, mask, about=unknown).loss
                 loss: Tensor = found.total / found.count
                 return loss
             return nn.functional.cross_entropy(model.body(image), labels, ignore_index=IGNORE)
 
-        return peer.plain_loop(batches, model, loss_of)
+        return peer.plain_loop(batches, model, loss_of, options)
 
     return turn
 
 
 def command(name: str, options: argparse.Namespace) -> list[str]:
     """How a contender is started."""
-    sizes_ = [f"--{each}={getattr(options, each)}" for each in ("work", "dates", "steps", "batch", "size", "threads")]
+    same = ("work", "dates", "steps", "batch", "size", "threads", "network", "depth", "device", "precision")
+    sizes_ = [f"--{each}={getattr(options, each)}" for each in same]
     if name.startswith("swath"):
         return [sys.executable, "-W", "ignore", __file__, "--turn", name, *sizes_]
     python = str(interpreter("terratorch", options.peers))
@@ -209,6 +216,7 @@ def race(options: argparse.Namespace) -> list[dict[str, Any]]:
                 continue
             seconds, busy = row.pop("steps")[1:], row.pop("cpu_steps")[1:]
             row |= {"bench": "prithvi_step", "work": options.work, "dates": options.dates, "round": number}
+            row |= {"network": options.network, "device": options.device, "precision": options.precision}
             row |= {"step_s": float(np.median(seconds)), "step_cpu_s": float(np.median(busy))}
             print(json.dumps(row), flush=True)
             rows += [row] if number >= 0 else []
@@ -231,13 +239,15 @@ def table(rows: list[dict[str, Any]]) -> bool:
             ratio([own[key] for own, _ in pairs], [other[key] for _, other in pairs])
             for key in ("step_s", "step_cpu_s")
         )
-        right = far < TOLERANCE and counts
+        card = f", on the card {both[-1]['card_mb']:.0f}" if "card_mb" in both[-1] else ""
+        right = far < TOLERANCE[both[0]["precision"]] and counts
         same = same and right
         print(
             f"{name:17s} median {np.median([row['step_s'] for row in both]):.3f} s  to {names[0]}: clock {wall}, "
             f"processor {busy}  peak {max(row['peak_rss_mb'] for row in both):.0f} MiB, "
             f"over imports {both[0]['stepping_mb']:.0f} while stepping and "
-            f"{max(row['over_imports_mb'] for row in both):.0f} in all  {both[0]['parameters']:,} weights, "
+            f"{max(row['over_imports_mb'] for row in both):.0f} in all"
+            f"{card}  {both[0]['parameters']:,} weights, "
             f"{both[0]['learn']:,} learn  loss {both[0]['loss']:.5f}, loss and norm within {far:.0e}"
             f"{'' if right else ': NOT THE SAME WORK'}"
         )
@@ -254,6 +264,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="swath alone on 32 pixels, one thread: does it run")
     parser.add_argument("--turn", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.depth = sizes.PRITHVI[options.network].depth
     if options.quick:
         options.size, options.batch, options.steps, options.rounds, options.threads = 32, 2, 2, 1, 1
         options.contenders = [name for name in options.contenders if name.startswith("swath")]

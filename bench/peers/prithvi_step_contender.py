@@ -25,8 +25,9 @@ import train_step_contender as steps  # noqa: E402
 from network import BANDS  # noqa: E402
 
 WORKS = ("full", "lora", "masked")
-SIZE, PATCH, CLASSES = "prithvi_eo_v2_tiny_tl", 16, 2
+NETWORK, CLASSES = "prithvi_eo_v2_tiny_tl", 2
 RATE, RANK, RATIO = 1e-4, 8, 0.75
+_KEPT: dict[str, Tensor] = {}
 Turn = Callable[["Series"], tuple[list[float], nn.Module]]
 
 
@@ -41,7 +42,7 @@ class Series(steps.Batches):
     """
 
     def __init__(self, options: argparse.Namespace, *, bands_first: bool = False) -> None:
-        super().__init__(0, options.batch, options.size)
+        super().__init__(0, options.batch, options.size, options.device)
         source = torch.Generator().manual_seed(0)
         self.masked, self.noise = options.work == "masked", []
         self.turns, self.peak_mb = 0, 0.0
@@ -51,7 +52,7 @@ class Series(steps.Batches):
             unknown = torch.rand(labels.shape, generator=source) < 0.1
             images = images.movedim(1, 2).contiguous() if bands_first else images
             self.pairs.append((images, labels.masked_fill(unknown, steps.IGNORE)))
-            tokens = options.dates * (options.size // PATCH) ** 2
+            tokens = options.dates * (options.size // patch_of(options.network)) ** 2
             self.noise.append(torch.rand(options.batch, tokens, generator=source))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -75,23 +76,37 @@ class Series(steps.Batches):
         return sum(losses) / len(losses) if self.masked else super().mean(losses)
 
 
+def patch_of(network: str) -> int:
+    """Side of a token in pixels."""
+    return 14 if "_600" in network else 16
+
+
 def set_weights(parameters: Iterator[tuple[str, Tensor]]) -> None:
     """Weights by the published names, in place."""
+    keep = torch.cuda.is_available()  # large networks, and plenty of memory; on a processor it would be in the figures
     with torch.no_grad():
         for name, parameter in parameters:
-            parameter.copy_(torch.from_numpy(recipe.weight(name, tuple(parameter.shape)).astype(np.float32)))
+            given = _KEPT.get(name)
+            if given is None:
+                given = torch.from_numpy(recipe.weight(name, tuple(parameter.shape)).astype(np.float32))
+            parameter.copy_(given)
+            if keep:
+                _KEPT[name] = given
 
 
 def plain_loop(
-    batches: Series, model: nn.Module, loss_of: Callable[[int, Tensor, Tensor], Tensor]
+    batches: Series, model: nn.Module, loss_of: Callable[[int, Tensor, Tensor], Tensor], options: argparse.Namespace
 ) -> tuple[list[float], nn.Module]:
     """What people write without a framework, for a network of anybody."""
+    half = options.precision == "bfloat16"
+    model.to(options.device)
     learns = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(learns, lr=RATE, weight_decay=0.0)
     losses = []
     for number, images, labels in batches.numbered():
         optimiser.zero_grad(set_to_none=True)
-        loss = loss_of(number, images, labels)
+        with torch.autocast(options.device, dtype=torch.bfloat16, enabled=half):
+            loss = loss_of(number, images.to(options.device), labels.to(options.device))
         loss.backward()
         nn.utils.clip_grad_norm_(learns, steps.CLIP)
         optimiser.step()
@@ -132,14 +147,14 @@ class Published:
         options = self.options
         sizes = {"num_frames": options.dates, "img_size": options.size}
         if options.work == "masked":
-            whole = FullModelFactory().build_model(f"{SIZE}_mae", mask_ratio=RATIO, **sizes)
+            whole = FullModelFactory().build_model(f"{options.network}_mae", mask_ratio=RATIO, **sizes)
             set_weights(whole.named_parameters())
             return Standardised(whole)
         whole = EncoderDecoderFactory().build_model(
             "segmentation",
-            SIZE,
+            options.network,
             "IdentityDecoder",
-            backbone_kwargs={**sizes, "out_indices": [11]},
+            backbone_kwargs={**sizes, "out_indices": [options.depth - 1]},
             num_classes=CLASSES,
             peft_config=self.low_rank() if options.work == "lora" else None,
         )
@@ -164,7 +179,10 @@ class Published:
         """Give the masks of the race to a masked autoencoder; what is returned chooses the step."""
         encoder: Any = model.inner.encoder
         masking, step = type(encoder).random_masking, [0]
-        encoder.random_masking = lambda tokens, ratio: masking(encoder, tokens, ratio, noise=batches.noise[step[0]])
+        where = self.options.device
+        encoder.random_masking = lambda tokens, ratio: masking(
+            encoder, tokens, ratio, noise=batches.noise[step[0]].to(where)
+        )
         return lambda number: step.__setitem__(0, number)
 
 
@@ -183,7 +201,7 @@ class PublishedAlone(Published):
                 return loss
             return nn.functional.cross_entropy(model(images).output, labels, ignore_index=steps.IGNORE)
 
-        return plain_loop(batches, model, loss_of)
+        return plain_loop(batches, model, loss_of, self.options)
 
 
 class PublishedTask(Published):
@@ -203,7 +221,7 @@ class PublishedTask(Published):
             return loss
 
         task.training_step = training_step
-        steps.trained(task, _Named(batches, choose))
+        steps.trained(task, _Named(batches, choose), self.options.device, self.options.precision)
         return [float(loss) for loss in losses], model
 
 
@@ -280,6 +298,8 @@ def serve(turn: Turn, batches: Series, options: argparse.Namespace) -> None:
         if line.strip() != "go":
             break
         row = steps.answer(counted, batches)
+        if options.device == "cuda":
+            row["card_mb"] = torch.cuda.max_memory_allocated() / 2**20
         row |= {"over_imports_mb": row["peak_rss_mb"] - before, "stepping_mb": batches.peak_mb - before, **counts}
         print(json.dumps(row), file=speak, flush=True)
 
@@ -292,6 +312,10 @@ def add_sizes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=4, help="samples per step")
     parser.add_argument("--size", type=int, default=224, help="rows and columns, multiples of 16")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--network", default=NETWORK, help="a published size of Prithvi")
+    parser.add_argument("--depth", type=int, default=12, help="its blocks")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
 
 
 def main() -> None:

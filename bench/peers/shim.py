@@ -9,10 +9,6 @@ from __future__ import annotations
 
 import torch
 
-_LIBRARY = torch.library.Library("torchvision", "DEF")
-_LIBRARY.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-_LIBRARY.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
 
 def _nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:
     """Positions of the boxes (x0, y0, x1, y1) that no better box overlaps by more than the threshold, best first."""
@@ -28,4 +24,8 @@ def _nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> tor
     return torch.stack(kept) if kept else torch.zeros(0, dtype=torch.long)
 
 
-_LIBRARY.impl("nms", _nms, "CPU")
+if torch.version.cuda is None:  # else torchvision declares them itself
+    _LIBRARY = torch.library.Library("torchvision", "DEF")
+    _LIBRARY.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _LIBRARY.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _LIBRARY.impl("nms", _nms, "CPU")

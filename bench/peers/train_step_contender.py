@@ -37,9 +37,10 @@ class Batches:
         steps: number of batches.
         batch: samples B.
         size: rows H and columns W.
+        device: where everybody computes; a stamp waits until a graphics card has done what it was given.
     """
 
-    def __init__(self, steps: int, batch: int, size: int) -> None:
+    def __init__(self, steps: int, batch: int, size: int, device: str = "cpu") -> None:
         source = torch.Generator().manual_seed(0)
         self.pairs = []
         for _ in range(steps):
@@ -48,6 +49,7 @@ class Batches:
             unknown = torch.rand(labels.shape, generator=source) < 0.1
             self.pairs.append((images, labels.masked_fill(unknown, IGNORE)))
         self.stamps: list[tuple[float, float]] = []
+        self.device = device
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -55,8 +57,13 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         self.stamps.clear()
         for pair in self.pairs:
-            self.stamps.append((time.perf_counter(), time.process_time()))
+            self._stamp()
             yield pair
+        self._stamp()
+
+    def _stamp(self) -> None:
+        if self.device == "cuda":
+            torch.cuda.synchronize()
         self.stamps.append((time.perf_counter(), time.process_time()))
 
     def mean(self, losses: list[float]) -> float:
@@ -115,13 +122,14 @@ def averaged(batches: Batches) -> tuple[list[float], nn.Module]:
     return losses, model
 
 
-def trained(task: Any, batches: Any) -> None:
+def trained(task: Any, batches: Any, device: str = "cpu", precision: str = "float32") -> None:
     """Lightning's loop, with everything off that a step does not need."""
     import lightning
 
     trainer = lightning.Trainer(
         max_epochs=1,
-        accelerator="cpu",
+        accelerator=device,
+        precision={"float32": "32-true", "bfloat16": "bf16-mixed"}[precision],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
