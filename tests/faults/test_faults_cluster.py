@@ -53,7 +53,8 @@ def test_every_fault_costs_its_own_item_only(tmp_path: Path, scheduler: str, mon
     assert told["killed"] == DIED
     assert (told["sentence"], told["error"]) == (FAULTS["sentence"], FAULTS["error"])
     assert "pickle" in told["unsendable"]
-    assert len(set(tries(tmp_path, "killed"))) == 2 and len(set(tries(tmp_path, "killed once"))) == 2
+    # Twice alone, and before that in company, unless its worker was dying of another item when it came.
+    assert len(set(tries(tmp_path, "killed"))) in (2, 3) and len(set(tries(tmp_path, "killed once"))) == 2
     assert len(tries(tmp_path, "sentence")) == 1  # an error is the same the second time
     assert all(failure.stage == "squaring" and failure.retry for failure in failures)
 

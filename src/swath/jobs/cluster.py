@@ -1,8 +1,8 @@
 """Workers of a dask cluster that work on items one at a time.
 
 Dask counts every task that lay on a worker when it died as suspicious. So no more items are under way than there are
-workers, and an item whose worker died is tried again alone: then it is known whose fault it was, and a neighbour is
-never blamed. A scheduler elsewhere may itself try an item on ``allowed-failures`` further workers before it says so.
+workers, and an item whose worker died is tried again alone, as often as there are retries and once more: then it is
+known whose fault it was, and a neighbour is never blamed. A scheduler elsewhere may itself try an item on ``allowed-failures`` further workers before it says so.
 """
 
 from __future__ import annotations
@@ -133,9 +133,14 @@ class _Crowd:
             self.outcomes[position] = Failure.of("", self.job.stage, error)
 
     def _bury(self, position: int) -> None:
-        """A worker died: its item is tried again alone, or fails."""
-        times = self.deaths[position] = self.deaths.get(position, 0) + 1
-        if times > self.job.retries and (self.alone or self.job.retries == 0):
+        """A worker died: its item is tried again alone, or fails.
+
+        A death in company does not count where there are retries: the item may have been sent to a worker that was
+        dying of its neighbour, and never begun.
+        """
+        counts = self.alone or self.job.retries == 0
+        times = self.deaths[position] = self.deaths.get(position, 0) + counts
+        if times > self.job.retries:
             self.outcomes[position] = died(self.job.stage, "died (usually for want of memory)", times)
         else:
             self.suspects.append(position)
