@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import rasterio
 import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
@@ -25,7 +26,7 @@ CLOUD, NEAR, SHADOW, WATER = 2, 4, 8, 32
 def numbers(day: int, box: GeoBox = BOX, bands: int = 6) -> np.ndarray:
     """Stored numbers ``(1, band, y, x)`` that tell row, column, band and day."""
     rows, columns = np.mgrid[: box.shape.y, : box.shape.x]
-    plane = 1 + rows * 100 + columns
+    plane = (1 + rows * 100 + columns) % 30_000  # as it fits into 16 bits
     return (plane[None, None] + 10 * np.arange(bands)[None, :, None, None] + day).astype(np.int16)
 
 
@@ -53,6 +54,18 @@ def hls(
     scene = xr.DataTree.from_dict({"/": xr.Dataset(attrs=attrs), "grid_30m": cube})
     called = name or f"{sensor[4:]}_{day[:10].replace('-', '')}_{level}"
     return catalogue.write_item(folder, sensor, called, scene, properties={"swath:data": "fixture"})
+
+
+def label(path: Path, values: np.ndarray, corner: tuple[float, float], step: float = 30.0, nodata: int = -1) -> str:
+    """Write a label raster; returns its name."""
+    path.parent.mkdir(exist_ok=True)
+    transform = Affine(step, 0, corner[0], 0, -step, corner[1])
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, height=values.shape[0], width=values.shape[1], dtype="int16",
+        crs="EPSG:32633", transform=transform, nodata=nodata,
+    ) as file:  # fmt: skip
+        file.write(values.astype(np.int16), 1)
+    return path.name
 
 
 def link(folder: Path, items: list[Item]) -> Path:

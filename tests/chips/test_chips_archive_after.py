@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
-from affine import Affine
-from archive_makers import CLOUD, SIDE, at, hls, link
+from archive_makers import CLOUD, SIDE, at, hls, label, link
 
 from swath import chips, cubes
 from swath.chips.archive import Request, from_boxes, from_points, from_rasters, read_records
@@ -42,17 +41,6 @@ def made(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("made") / "out"
     from_points(archive, at([(3, 4), (20, 20), (34, 40), (10, 25)]), out, request=REQUEST)
     return out
-
-
-def label(path: Path, values: np.ndarray, corner: tuple[float, float], step: float = 30.0, nodata: int = -1) -> str:
-    path.parent.mkdir(exist_ok=True)
-    transform = Affine(step, 0, corner[0], 0, -step, corner[1])
-    with rasterio.open(
-        path, "w", driver="GTiff", count=1, height=values.shape[0], width=values.shape[1], dtype="int16",
-        crs="EPSG:32633", transform=transform, nodata=nodata,
-    ) as file:  # fmt: skip
-        file.write(values.astype(np.int16), 1)
-    return path.name
 
 
 def test_the_published_layout_says_the_same_as_the_chip_set(made: Path, tmp_path: Path) -> None:

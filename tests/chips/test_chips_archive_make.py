@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 from affine import Affine
 from archive_makers import BOX, CLOUD, SHADOW, SIDE, WATER, at, hls, link
 from odc.geo.geobox import GeoBox
@@ -209,6 +210,31 @@ def test_a_damaged_scene_costs_its_chips_and_is_taken_up_when_repaired(tmp_path:
     )
     assert hurt.chips == 3
     assert any("20240320" in row.item for row in hurt.failures)
+
+
+def test_a_damaged_block_costs_only_the_chips_on_it(tmp_path: Path) -> None:
+    """Bytes of one block of one band are lost: chips elsewhere in the same scene are made, whole."""
+    wide = GeoBox((1100, 1100), BOX.affine, "EPSG:32633")
+    folder = tmp_path / "cat"
+    scene = hls(folder, "2024-05-20T10:00:00", box=wide)
+    link(folder, [scene])
+    band = scene.assets["B04"].path
+    with rasterio.open(band) as file:
+        assert file.block_shapes[0] == (512, 512)
+        start, size = (int(file.get_tag_item(f"BLOCK_{what}_0_0", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE"))
+    whole = band.read_bytes()
+    band.write_bytes(whole[:start] + b"\0" * size + whole[start + size :])
+    places = [(40, 40), (500, 500), (900, 40), (900, 900)]  # the second chip reaches into the damaged block
+    points = at(places, box=wide)
+    request = Request(size=64, steps=1, step_days=31)
+    report = from_points(folder, points, tmp_path / "out", request=request)
+    assert report.chips == 2 and len(report.failures) == 2
+    assert all("B04.tif" in row.reason for row in report.failures)
+    held = chips.open(tmp_path / "out")
+    assert held.load(held.ids).valid.all()
+    band.write_bytes(whole)
+    again = from_points(folder, points, tmp_path / "out", request=request)
+    assert (again.made, again.chips, again.table) == (2, 4, None)
 
 
 def test_nothing_found_is_an_error_that_says_what_was_nearest(archive: Path, tmp_path: Path) -> None:

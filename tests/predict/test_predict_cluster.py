@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 sys.path.append(str(Path(__file__).parents[1] / "chips"))
 
-from archive_makers import at, hls, link
+from archive_makers import at, hls, label, link
 from predict_scenes import numbers, opened, unet, write
 
 from swath import chips
-from swath.chips.archive import Request, cut, from_boxes, from_points, run
+from swath.chips.archive import Request, cut, from_boxes, from_points, from_rasters, read_records, run
 from swath.cubes import Legend
 from swath.failures import Failure
 from swath.predict import many
@@ -80,6 +81,21 @@ def test_boxes_are_the_same(tmp_path: Path, archive: Path, scheduler: str) -> No
     request = Request(size=16, steps=2, step_days=31)
     for name, cluster in (("alone", ""), ("shared", scheduler)):
         from_boxes(archive, [box], "2024-05-21", tmp_path / name, request=request, cluster=cluster)
+    assert everything(tmp_path / "shared") == everything(tmp_path / "alone")
+    assert len(everything(tmp_path / "alone")) > 8
+
+
+def test_label_rasters_are_the_same(tmp_path: Path, archive: Path, scheduler: str) -> None:
+    names = []
+    for number in range(3):
+        truth = np.random.default_rng(number).integers(-1, 2, (16, 16))
+        names.append(label(tmp_path / "labels" / f"{number}.tif", truth, (600_000.0 + 480 * number, 4_500_000.0)))
+    pd.DataFrame({"label_filename": [*names, "absent.tif"], "date": "2024-05-21"}).to_csv(tmp_path / "records.csv")
+    records = read_records(tmp_path / "records.csv", tmp_path / "labels")
+    request, legend = Request(size=16, steps=2, step_days=31), Legend.of("dry", "wet")
+    for name, cluster in (("alone", ""), ("shared", scheduler)):
+        done = from_rasters(archive, records, tmp_path / name, request=request, legend=legend, cluster=cluster)
+        assert done.chips == 3 and next(row.item for row in done.failures).endswith("absent.tif")
     assert everything(tmp_path / "shared") == everything(tmp_path / "alone")
     assert len(everything(tmp_path / "alone")) > 8
 

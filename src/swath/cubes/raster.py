@@ -100,7 +100,7 @@ def probe(path: str | Path) -> RasterFile:
         InputError: the file is missing, truncated, no raster, or not placed on Earth by a CRS and a plain grid.
         MissingError: its server cannot be reached or refuses.
     """
-    if str(path).startswith(("http://", "https://")):
+    if str(path).startswith(("http://", "https://", "s3://")):
         from swath.cubes import remote  # it probes headers with this module
 
         return remote.probe(str(path))

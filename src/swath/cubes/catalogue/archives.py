@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from swath import sensors
 from swath.cubes.quality import SCHEMES
+from swath.cubes.remote.buckets import Buckets
 from swath.cubes.remote.connection import Connection
 from swath.cubes.remote.patience import Clock, Patience
 from swath.cubes.remote.signing import Bearer, Open, Sas, Signer
@@ -55,6 +56,7 @@ class Archive(_Record):
     variable: str = ""
     where: str = ""
     endpoint: str = ""
+    bucket_endpoint: str = ""
     hosts: tuple[str, ...] = ()
     collections: dict[str, Collection] = Field(default_factory=dict)
 
@@ -98,7 +100,7 @@ def connect(
     found = archive(name)
     base = patience or Patience()
     pace = Patience(base.attempts, base.first_s, base.most_s, base.timeout_s, base.per_minute or found.per_minute)
-    made = Connection(patience=pace, clock=clock)
+    made = Connection(patience=pace, clock=clock, buckets=Buckets(found.bucket_endpoint))
     made.signer = _signer(name, found, collection, made, clock)
     return made
 

@@ -8,6 +8,7 @@ connection.report.counts()
 
 from __future__ import annotations
 
+from swath.cubes.remote.buckets import Buckets
 from swath.cubes.remote.connection import Connection, Span
 from swath.cubes.remote.file import RemoteFile, probe, shared_connection
 from swath.cubes.remote.index import Header, HeaderIndex
@@ -23,6 +24,7 @@ from swath.cubes.remote.signing import Bearer, Open, Sas, Signer
 
 __all__ = [
     "Bearer",
+    "Buckets",
     "Clock",
     "Connection",
     "Header",

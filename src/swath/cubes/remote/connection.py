@@ -31,6 +31,7 @@ from swath.cubes.remote.answers import (
     total_of,
     unreachable,
 )
+from swath.cubes.remote.buckets import SCHEME, Buckets
 from swath.cubes.remote.patience import Clock, Patience
 from swath.cubes.remote.report import RemoteReport
 from swath.cubes.remote.signing import Open, Signer
@@ -42,6 +43,8 @@ R = TypeVar("R")
 EXTRA = "stac"
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers after which the same question may succeed."""
+REFUSALS = frozenset({301, 400, 401, 403})
+"""Answers after which a new signature may help; the first two come from buckets of another region."""
 _SPAN = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -95,6 +98,7 @@ class Connection:
         clock: time.
         report: where costs are counted.
         connections: most requests to one host at the same time.
+        buckets: how addresses of buckets (``s3://``) are asked for.
 
     Raises:
         MissingError: the extra ``stac`` is not installed.
@@ -108,12 +112,14 @@ class Connection:
         clock: Clock | None = None,
         report: RemoteReport | None = None,
         connections: int = 32,
+        buckets: Buckets | None = None,
     ) -> None:
         self.signer: Signer = signer or Open()
         self.patience = patience or Patience()
         self.clock = clock or Clock()
         self.report = report if report is not None else RemoteReport()
         self.connections = connections
+        self.buckets = buckets or Buckets()
         self._prepare()
 
     def _prepare(self) -> None:
@@ -207,6 +213,20 @@ class Connection:
         self._ask(question)
         return Span(b"", question.total, question.tag)
 
+    def signed(self, address: str) -> tuple[str, dict[str, str]]:
+        """The address to ask on the web, and headers to send along.
+
+        Raises:
+            MissingError: a secret is not set, or no signature can be had.
+            InputError: it names no object of a bucket.
+        """
+        return (self.buckets.on_the_web(address), {}) if address.startswith(SCHEME) else self.signer.sign(address)
+
+    def _renew(self, address: str, signed: str, response: Any) -> bool:
+        if address.startswith(SCHEME):
+            return self.buckets.renew(address, response.headers)
+        return int(response.status) in (401, 403) and self.signer.renew(address, signed)
+
     def _ask(self, question: _Question, counted: str = "") -> None:
         failed = asked = 0
         while True:
@@ -254,7 +274,7 @@ class Connection:
     def _once(self, question: _Question) -> None:
         """One request for what is still missing."""
         errors = self._urllib3.exceptions
-        address, secret = self.signer.sign(question.address)
+        address, secret = self.signed(question.address)
         sent = {"User-Agent": f"swath/{__version__}", "Accept-Encoding": "identity"} | dict(question.headers) | secret
         begin = question.start + question.received
         if question.ranged or (question.received and question.body is None):
@@ -276,7 +296,7 @@ class Connection:
         except (errors.LocationParseError, errors.LocationValueError, UnicodeError) as error:
             raise InputError(
                 f"'{plain(question.address)}' is no address ({reason(error)})",
-                expected="http:// or https://",
+                expected="http://, https:// or s3://",
                 remedy="correct it",
             ) from error
         except errors.SSLError as error:
@@ -286,7 +306,7 @@ class Connection:
 
     def _answer(self, question: _Question, response: Any, address: str, begin: int) -> None:
         status = int(response.status)
-        if status in (401, 403) and not question.renewed and self.signer.renew(question.address, address):
+        if status in REFUSALS and not question.renewed and self._renew(question.address, address, response):
             question.renewed = True
             raise PassingError(f"the server answered {status}", wait_s=0.0)
         if status in PASSING:
@@ -354,7 +374,9 @@ class Connection:
         parts = urlsplit(address)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError(
-                f"'{plain(address)}' cannot be fetched", expected="an address with http or https", remedy="correct it"
+                f"'{plain(address)}' cannot be fetched",
+                expected="an address with http, https or s3",
+                remedy="correct it",
             )
         with self._lock:
             if (parts.scheme, parts.hostname) not in self._proxies:  # looking through the environment takes a while

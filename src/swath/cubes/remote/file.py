@@ -222,7 +222,7 @@ def probe(address: str, connection: Connection | None = None, index: HeaderIndex
     ranges here, or the extra ``stac`` is not installed, GDAL reads it, and the log says so once for each reason.
 
     Args:
-        address: http or https.
+        address: http, https, or s3 (``buckets``).
         connection: how its server is asked; an open one when left out.
         index: where headers are kept; the user's when left out.
 
@@ -237,7 +237,7 @@ def probe(address: str, connection: Connection | None = None, index: HeaderIndex
     try:
         return RemoteFile(address, connection, index or HeaderIndex.of_user()).facts
     except UnsupportedError as error:
-        signed, _ = connection.signer.sign(address)
+        signed, _ = connection.signed(address)
         return _fall_back(address, signed, error.given, connection)
 
 

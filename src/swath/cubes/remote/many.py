@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from swath.cubes import raster
 from swath.cubes.raster import RasterFile, read_window
+from swath.cubes.remote.buckets import FAR
 from swath.cubes.remote.connection import Connection
 from swath.cubes.remote.file import RemoteFile, probe, shared_connection
 from swath.cubes.remote.index import HeaderIndex
@@ -109,4 +110,4 @@ def side_by_side(work: Callable[[T], R], items: Sequence[T], threads: int) -> li
 
 
 def _is_far(place: str) -> bool:
-    return place.startswith(("http://", "https://"))
+    return place.startswith(FAR)
