@@ -2,7 +2,8 @@
 
 Dask counts every task that lay on a worker when it died as suspicious. So no more items are under way than there are
 workers, and an item whose worker died is tried again alone, as often as there are retries and once more: then it is
-known whose fault it was, and a neighbour is never blamed. A scheduler elsewhere may itself try an item on ``allowed-failures`` further workers before it says so.
+known whose fault it was, and a neighbour is never blamed. A scheduler elsewhere may itself try an item on
+``allowed-failures`` further workers before it says so.
 """
 
 from __future__ import annotations

@@ -117,6 +117,7 @@ def simulated(world: World, folder: Path, *, days: int, size: int, places: int =
 
 def _make(world: World, missing: Sequence[tuple[int, Path, GeoBox]], days: int) -> None:
     """Make the places that are not there yet."""
+    _ = world.earth.base.digest  # makes the planet where it is not there, which each process would do for itself
     workers = min(len(missing), os.cpu_count() or 1, MOST_WORKERS)
     job = Job(0 if workers == 1 else workers, stage="make", describe=_describe, progress="making series")
     failures = Failures()
