@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from swath.cubes import Legend
     from swath.judge import Score
     from swath.learn import ModelTask, SegmentationTask
-    from swath.predict import PredictionReport
+    from swath.predict import Crew, PredictionReport
     from swath.predict.layers import Layer
     from swath.types import DataKind, Predictor, Report, ResultRow, Task
 
@@ -194,6 +194,7 @@ def predict(
     resume: bool = True,
     extra: Mapping[str, Layer] | None = None,
     vectorise: PathLike | None = None,
+    crew: Crew | None = None,
 ) -> PredictionReport:
     """Map a scene of any size; memory depends on the tile, not on the scene.
 
@@ -210,6 +211,7 @@ def predict(
         resume: take what an earlier run with the same model, scene and options has finished.
         extra: further layers by output name.
         vectorise: also write the map of classes as polygons: ``.geojson``, ``.gpkg`` or ``.parquet``.
+        crew: other processes, or a dask cluster, that predict; they open model and scene themselves.
 
     Raises:
         ConfigError: an option is out of range, or an output would replace the scene.
@@ -236,7 +238,8 @@ def predict(
         legend=legend_of(predictor),
         extra=extra,
         resume=resume,
-        progress=progress,
+        progress=progress and crew is None,
+        crew=crew,
     )
     if vectorise is not None:
         room.vectorise(report.files["class"], Path(vectorise), confidence=report.files.get("confidence"))

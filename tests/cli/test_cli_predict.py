@@ -271,3 +271,17 @@ def test_what_has_no_card_is_refused(model: Path) -> None:
     with pytest.raises(ConfigError, match=r"'model\.onnx' was to compute on a graphics card"):
         load("model.onnx", device="cuda")
     assert {each.device.type for each in load(model, device="auto").parameters()} <= {"cpu", "cuda"}  # type: ignore[union-attr]
+
+
+def test_a_cluster_makes_the_same_maps(swath: Run, model: Path, scene: Path, tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    asked = ("predict", model, scene, *SENSOR, "--tile", 32, "--trust", "--overlap", 8)
+    for name, more in (("alone", ()), ("shared", ("--cluster", "local:2"))):
+        (tmp_path / name).mkdir()
+        code, _, err = swath(*asked, "-o", tmp_path / name / "m.tif", *more)
+        assert code == 0, err
+    files = {path.name: path.read_bytes() for path in (tmp_path / "alone").iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "shared").iterdir()} == files
+    assert len(files) > 3
+    code, _, err = swath(*asked, "-o", tmp_path / "no.tif", "--cluster", "somewhere")
+    assert code != 0 and "somewhere" in err

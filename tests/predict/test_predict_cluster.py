@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ sys.path.append(str(Path(__file__).parents[1] / "chips"))
 
 from archive_makers import at, hls, label, link
 from predict_scenes import numbers, opened, unet, write
+from predict_scenes import run as map_scene
 
 from swath import chips
 from swath.chips.archive import Request, cut, from_boxes, from_points, from_rasters, read_records, run
 from swath.cubes import Legend
+from swath.errors import ConfigError, ResourceError
 from swath.failures import Failure
-from swath.predict import many
+from swath.predict import Crew, many
 
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 PLACES = [(3, 4), (40, 50), (69, 69), (10, 10), (31, 31), (32, 31), (5, 60), (60, 5)]
@@ -152,3 +154,77 @@ def test_rows_of_chips_whose_workers_die_are_failures(tmp_path: Path, monkeypatc
     assert len(whole) == 54 and len(left) == 30 and len(left.failures) == 24
     assert left.failures[0].item.startswith("chip of rows 64 to 79, columns 0 to 15 of ")
     assert left.description.left_out == {"windows that cannot be read": 24}
+
+
+def parts(folder: Path) -> tuple[Any, None]:
+    """The predictor, and a mark for every process that has loaded it."""
+    (folder / f"loaded_{os.getpid()}").touch()
+    return unet(), None
+
+
+def opened_here(scene: Path, die: Path | None = None) -> xr.Dataset:
+    """The scene; the first time, where ``die`` is given, the process ends."""
+    if die is not None and not die.exists():
+        die.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return opened(scene)
+
+
+def maps(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("m*")}
+
+
+def test_one_scene_is_the_same_whoever_maps_its_strips(tmp_path: Path, scheduler: str) -> None:
+    scene = write(tmp_path / "scene.tif", numbers(400, 90))
+    how: dict[str, Any] = {"outputs": ("class", "confidence"), "batch_size": 4}
+    for name in ("alone", "shared", "loaded"):
+        (tmp_path / name).mkdir()
+    alone = map_scene(unet(), opened(scene), tmp_path / "alone" / "m.tif", **how)
+    crew = Crew(
+        functools.partial(parts, tmp_path / "loaded"),
+        functools.partial(opened_here, scene, tmp_path / "died"),
+        cluster=scheduler,
+    )
+    shared = map_scene(unet(), opened(scene), tmp_path / "shared" / "m.tif", crew=crew, **how)
+    assert (tmp_path / "died").exists() and alone.strips > 4
+    assert maps(tmp_path / "shared") == maps(tmp_path / "alone") and len(maps(tmp_path / "alone")) > 2
+    assert replace(shared, model_s=0, other_s=0, files={}, failure_table=None, chunks_read=0, chunks_needed=0) == (
+        replace(alone, model_s=0, other_s=0, files={}, failure_table=None, chunks_read=0, chunks_needed=0)
+    )
+    assert shared.chunks_read >= alone.chunks_read and shared.model_s > 0
+    assert 1 < len(list((tmp_path / "loaded").iterdir())) <= alone.strips  # processes keep what they have opened
+    assert not list((tmp_path / "shared").glob(".*"))
+
+
+def test_strips_that_could_be_done_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = write(tmp_path / "scene.tif", numbers(400, 90))
+
+    def one_dies(items: Any, work: Any, *, job: Any, failures: Any) -> Iterator[tuple[Any, Any]]:
+        for number, item in enumerate(items):
+            if number == 1:
+                failures.add(Failure(job.describe(item), "predict", "The process that worked on it died", "again"))
+            else:
+                yield item, work(item)
+
+    crew = Crew(functools.partial(parts, tmp_path), functools.partial(opened_here, scene), cluster="local:2")
+    with monkeypatch.context() as patch:
+        patch.setattr("swath.predict.crew.run_each", one_dies)
+        with pytest.raises(ResourceError, match=r"1 of \d+ strips could not .*; the first is strip 1: The pro"):
+            map_scene(unet(), opened(scene), tmp_path / "m.tif", crew=crew)
+    assert not (tmp_path / "m.tif").exists()
+    rest = map_scene(unet(), opened(scene), tmp_path / "m.tif")
+    assert rest.resumed == rest.strips - 1
+
+
+def test_a_crew_opens_the_same_or_nothing(tmp_path: Path) -> None:
+    scene = write(tmp_path / "scene.tif", numbers(100, 90))
+    other = write(tmp_path / "other.tif", numbers(100, 90, 1))
+    load = functools.partial(parts, tmp_path)
+    with pytest.raises(ConfigError, match="was to be mapped by several processes"):
+        map_scene(
+            unet(), opened(scene).compute(), tmp_path / "m.tif", crew=Crew(load, functools.partial(opened, scene))
+        )
+    with pytest.raises(ResourceError, match="found others than whoever asked"):
+        map_scene(
+            unet(), opened(scene), tmp_path / "m.tif", crew=Crew(load, functools.partial(opened, other), workers=0)
+        )

@@ -20,7 +20,7 @@ def test_windows_behind_a_failed_one_do_not_finish_its_strip(tmp_path: Path, mon
 
     # The windows of a strip come faster than the disk takes them, so that some wait behind the one that fails.
     monkeypatch.setattr(room, "_WAITING", 100)
-    monkeypatch.setattr(room, "BUDGET", 5 * 3 * 96 * 96)
+    monkeypatch.setattr("swath.predict.request.BUDGET", 5 * 3 * 96 * 96)
     values = np.random.default_rng(0).integers(0, 40, (3, 128, 480)).astype(np.int16)
     cube = opened(write(tmp_path / "scene.tif", values))
     whole = run(Pixelwise(), cube, tmp_path / "whole.tif")
@@ -45,7 +45,7 @@ def test_windows_behind_a_failed_one_do_not_finish_its_strip(tmp_path: Path, mon
 
 @pytest.mark.parametrize("name", ["maps/deep/m.tif", "m.tif"])
 def test_no_map_joins_the_folder_of_a_scene(tmp_path: Path, name: str) -> None:
-    from swath.predict.scene import check_request
+    from swath.predict.request import check_request
 
     folder = tmp_path / "scene"
     folder.mkdir()
@@ -57,7 +57,7 @@ def test_no_map_joins_the_folder_of_a_scene(tmp_path: Path, name: str) -> None:
 def test_no_map_replaces_what_a_virtual_raster_is_made_of(tmp_path: Path) -> None:
     import rasterio.shutil
 
-    from swath.predict.scene import check_request
+    from swath.predict.request import check_request
 
     source = write(tmp_path / "source.tif", np.ones((3, 8, 8), dtype=np.int16), block=16)
     rasterio.shutil.copy(str(source), str(tmp_path / "scene.vrt"), driver="VRT")

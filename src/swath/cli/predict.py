@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from swath.cli.cluster import Cluster
 from swath.cli.config import Config
 from swath.cli.everyday import Bands, Baseline, Level, NoData, Sensor, Time, split_names
 from swath.failures import EXIT_WITH_FAILURES
 
 if TYPE_CHECKING:
+    import xarray as xr
+
+    from swath.loading import Device as DeviceName
     from swath.mapping import Request
     from swath.predict import PredictionReport
+    from swath.predict.layers import Layer
+    from swath.types import Predictor
 
 
 Model = Annotated[Path, typer.Argument(help="Folder of a trained model.")]
@@ -78,6 +85,7 @@ def predict(
     device: OnDevice = Device.AUTO,
     lenient: Lenient = False,
     fresh: Fresh = False,
+    cluster: Cluster = "",
     config: Config = None,
 ) -> None:
     """Map a scene: windowed, blended, with no data where there was none. Writes COGs with QGIS styles.
@@ -86,21 +94,21 @@ def predict(
     is 6 then. For polygons with a smallest area or simpler borders see 'swath vectorise'.
     """
     from swath import verbs
-    from swath.predict import overlap_pixels
+    from swath.predict import Crew, overlap_pixels
 
     if scene.suffix.lower() == ".parquet":
         of_scenes: dict[str, object] = {"sensor": sensor, "level": level, "baseline": baseline, "nodata": nodata}
-        of_scenes |= {"device": None if device is Device.AUTO else device}
+        of_scenes |= {"device": None if device is Device.AUTO else device, "cluster": cluster or None}
         of_scenes |= {"bands": bands, "time": time, "trust": trust or None, "augment": augment, "vectorise": vectorise}
         _rows(model, scene, out, outputs, of_scenes)
         return
     pixels = overlap_pixels(overlap, tile)
-    asked = _checked((model, device), out, scene, (tile, pixels), (outputs, trust, augment, vectorise))
-    names = split_names(bands)
-    tree = verbs.open(scene, sensor=sensor, level=level, baseline=baseline, nodata=nodata, bands=names, time=time)
+    wanted = partial(_request, model, device.value, outputs, trust, augment, vectorise)
+    asked = _checked(wanted(), out, scene, (tile, pixels))
+    opened = partial(_opened, scene, sensor, level, baseline, nodata, split_names(bands), time)
     report = verbs.predict(
         asked.predictor,
-        tree,
+        opened(),
         out,
         tile=tile,
         overlap=pixels,
@@ -110,6 +118,7 @@ def predict(
         resume=not fresh,
         extra=asked.extra,
         vectorise=vectorise,
+        crew=Crew(partial(_parts, wanted), opened, cluster=cluster, progress="strips") if cluster else None,
     )
     _tell(report, vectorise)
 
@@ -134,28 +143,41 @@ def _rows(model: Path, table: Path, out: Path, outputs: str, of_scenes: Mapping[
     show.say(f"{made.path}: {counts}" + (f"; {made.empty} rows have no embedding" if made.empty else ""))
 
 
-def _checked(
-    asked: tuple[Path, Device],
-    out: Path,
-    scene: Path,
-    tiling: tuple[int, int],
-    wanted: tuple[str, bool, str | None, Path | None],
+def _request(
+    model: Path, device: DeviceName, outputs: str, trust: bool, augment: str | None, vectorise: Path | None
 ) -> Request:
-    """The model and what was wrapped around it; everything is checked before the scene is opened."""
+    """The model and what was wrapped around it."""
     from swath import mapping, verbs
+
+    names = split_names(outputs) or ()
+    loaded = verbs.load(model, device=device)
+    return mapping.request(loaded, names, trust=model if trust else None, augment=augment, vectorise=vectorise)
+
+
+def _parts(wanted: Callable[[], Request]) -> tuple[Predictor, Mapping[str, Layer]]:
+    """The same for a process that helps."""
+    asked = wanted()
+    return asked.predictor, asked.extra
+
+
+def _opened(
+    scene: Path, sensor: str | None, level: str | None, baseline: str | None, nodata: float | None,
+    bands: list[str] | None, time: str | None,
+) -> xr.Dataset:  # fmt: skip
+    """The scene as one cube of physical values."""
+    from swath import verbs
+
+    tree = verbs.open(scene, sensor=sensor, level=level, baseline=baseline, nodata=nodata, bands=bands, time=time)
+    return verbs.physical_cube(tree)
+
+
+def _checked(asked: Request, out: Path, scene: Path, tiling: tuple[int, int]) -> Request:
+    """Check everything before the scene is opened."""
     from swath.predict import check_request
 
-    (model, device), (tile, overlap), (outputs, trust, augment, vectorise) = asked, tiling, wanted
-    request = mapping.request(
-        verbs.load(model, device=device.value),
-        split_names(outputs) or (),
-        trust=model if trust else None,
-        augment=augment,
-        vectorise=vectorise,
-    )
-    names, extra = request.outputs, request.extra
-    check_request(request.predictor, out, tile=tile, overlap=overlap, outputs=names, source=scene, extra=extra)
-    return request
+    (tile, overlap), names = tiling, asked.outputs
+    check_request(asked.predictor, out, tile=tile, overlap=overlap, outputs=names, source=scene, extra=asked.extra)
+    return asked
 
 
 def _tell(report: PredictionReport, polygons: Path | None) -> None:

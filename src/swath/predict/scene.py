@@ -23,6 +23,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,77 +31,27 @@ import numpy as np
 import rasterio
 import torch
 import xarray as xr
-from odc.geo.geobox import GeoBox
 from rich.progress import Progress
 
-from swath import cubes, grids
-from swath.errors import ConfigError
+from swath import cubes
 from swath.failures import Failure, Failures
-from swath.predict.fields import CLASS_TASKS, output_stride
-from swath.predict.inputs import SceneInputs, coarser
-from swath.predict.layers import Layer, groups_for, layers
+from swath.predict.crew import Crew, check_can_be_shared, check_same, share
+from swath.predict.fields import CLASS_TASKS
+from swath.predict.layers import Layer, layers
 from swath.predict.memory import release_free_memory, share_one_heap
 from swath.predict.report import Counts, PredictionReport
+from swath.predict.request import SceneJob, Tiling, planned
 from swath.predict.resume import fingerprint, stamps_of
 from swath.predict.strips import Output, StripFolder, StripWriter
-from swath.predict.sweep import Finished, Sweep, Tally
-from swath.predict.targets import check_files, failure_table, file_names, work_folder
+from swath.predict.sweep import Finished, Tally
+from swath.predict.targets import work_folder
 from swath.predict.telling import changed, nothing_valid, progress_bar
-from swath.predict.tiles import Axis, Plan, block_shape, check_overlap
 from swath.types import Predictor
-
-BUDGET = 40 * 2**20
-"""Bytes for each of the large buffers: two windows that are read, rows kept for the next strip, and one batch."""
-
-MANY = 64
-"""Layers beyond which the answer for one tile takes so much that reading has to do with a third of ``BUDGET``."""
-
-CANVAS = 128 * 2**20
-"""Bytes of the canvas on which tiles are blended."""
 
 GDAL_CACHE = 32 * 2**20
 """Bytes of GDAL's block cache; its default, 5 % of the machine's memory, would be most of what a prediction takes."""
 
 _WAITING = 2  # finished windows that may wait for the disk
-
-
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """One request, checked."""
-
-    predictor: Predictor
-    inputs: SceneInputs
-    wanted: tuple[Layer, ...]
-    files: Mapping[str, Path]
-    sweep: Sweep
-    geobox: GeoBox
-    failure_table: Path
-
-    @property
-    def plan(self) -> Plan:
-        """Its strips."""
-        return self.sweep.plan
-
-    @property
-    def strips(self) -> int:
-        """Number of strips."""
-        return len(self.plan.cuts) - 1
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of the map."""
-        return self.plan.rows.size, self.plan.columns.size
-
-    def described(self, tile: int, overlap: int) -> dict[str, Any]:
-        """What, beside model and scene, the strips depend on."""
-        sweep = self.sweep
-        tiling = (tile, overlap, sweep.batch_size, sweep.strict, self.plan.cuts, self.plan.width)
-        return {"tiling": tiling, "wanted": self.wanted}
-
-    @property
-    def source(self) -> str:
-        """What the scene is called."""
-        return str(self.inputs.cube.attrs.get("source", "the scene"))
 
 
 def predict_scene(
@@ -119,6 +70,7 @@ def predict_scene(
     resume: bool = True,
     on_error: Literal["skip", "stop"] = "skip",
     progress: bool = True,
+    crew: Crew | None = None,
 ) -> PredictionReport:
     """Predict every valid pixel of a cube and write the maps as COGs; how, says the module.
 
@@ -141,38 +93,35 @@ def predict_scene(
         on_error: ``skip``: stored chunks that cannot be read become no-data and are listed in the report and in
             ``NAME.failures.csv``; a rerun repeats only their strips. ``stop``: they are an error.
         progress: show a progress bar on standard error.
+        crew: other processes that predict the strips; None = this one does.
 
     Raises:
-        ConfigError: an option out of range, a task without value per pixel, or an unusable name of an output.
+        ConfigError: an option out of range, a task without value per pixel, an unusable name of an output, or a crew
+            for a scene or model that other processes cannot open.
         InputError: a wanted band is missing, numbers are not physical, no pixel is valid or can be read, or the scene
             was changed meanwhile.
         ContractError: the predictor's answer does not fit.
-        ResourceError: disk or folder cannot take the maps (finished strips stay), or another run is writing them.
+        ResourceError: disk or folder cannot take the maps, or the crew failed (finished strips stay), or another run is
+            writing them.
     """
     began = time.perf_counter()
     share_one_heap()
     cube, wanted = cubes.as_cube(cube), layers(predictor, outputs, legend, extra)
-    tiling = _Tiling(tile, overlap, batch_size, block, strict, on_error == "skip")
-    job = _job(predictor, cube, Path(out), wanted, tiling)
+    tiling = Tiling(tile, overlap, batch_size, block, strict, on_error == "skip")
+    job = planned(predictor, cube, Path(out), wanted, tiling)
     stable = fingerprint(predictor, cube, job.described(tile, overlap))
+    shared = None if crew is None else _Shared(crew, Path(out), tiling, tuple(outputs), legend, stable, job.source)
     with ExitStack() as stack, torch.inference_mode(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE):
         folder = stack.enter_context(StripFolder(work_folder(Path(out)), stable, resume))
-        return _run(job, folder, stack.enter_context(progress_bar(progress)), began, keep=stable is not None)
+        predict = partial(_predict_with_bar, bar=stack.enter_context(progress_bar(progress)))
+        return _run(job, folder, shared or predict, began, keep=stable is not None)
 
 
-def _job(predictor: Predictor, cube: xr.Dataset, out: Path, wanted: tuple[Layer, ...], tiling: _Tiling) -> _Job:
-    """Check a request and plan it."""
-    files = file_names(out, wanted)
-    check_files(files, str(cube.attrs.get("source", "")))
-    inputs = SceneInputs(cube, predictor.inputs)
-    sweep = _plan(predictor, inputs, wanted, tiling)
-    return _Job(predictor, inputs, wanted, files, sweep, coarser(inputs.geobox, sweep.scale), failure_table(out))
-
-
-def _run(job: _Job, folder: StripFolder, bar: Progress, began: float, *, keep: bool) -> PredictionReport:
+def _run(job: SceneJob, folder: StripFolder, predict: Predict, began: float, *, keep: bool) -> PredictionReport:
     """Predict what is left, make the maps, and report; strips stay for a rerun only if ``keep`` and some failed."""
     tally = Tally()
-    todo = _predict_with_bar(job, folder, tally, bar)
+    todo = [number for number in range(job.strips) if not _done(folder, number)]
+    predict(job, folder, todo, tally)
     counts, totals, failures = _summary(job, folder)
     if not counts.valid:
         folder.remove()
@@ -205,90 +154,63 @@ def _run(job: _Job, folder: StripFolder, bar: Progress, began: float, *, keep: b
     )
 
 
-def _predict_with_bar(job: _Job, folder: StripFolder, tally: Tally, bar: Progress) -> list[int]:
-    """Predict the strips that no earlier run has finished; gives their numbers."""
+Predict = Callable[[SceneJob, StripFolder, Sequence[int], Tally], None]
+"""Predicts the strips of these numbers and adds what they took."""
+
+
+def _predict_with_bar(job: SceneJob, folder: StripFolder, todo: Sequence[int], tally: Tally, *, bar: Progress) -> None:
+    """Predict strips in this process."""
     strips = list(job.plan.strips())
-    todo = [number for number in range(len(strips)) if not _done(folder, number)]
     task = bar.add_task("predicting", total=sum(block.tiles for number in todo for block in strips[number]))
     _predict(job, folder, todo, tally, lambda tiles: bar.advance(task, tiles))
-    return todo
-
-
-def check_request(
-    predictor: Predictor,
-    out: Path | str,
-    *,
-    tile: int = 256,
-    overlap: int = 64,
-    outputs: Sequence[str] = (),
-    source: Path | str = "",
-    extra: Mapping[str, Layer] | None = None,
-) -> None:
-    """Check what ``predict_scene`` is asked for before the scene is opened; arguments as there.
-
-    Args:
-        predictor: the model.
-        out: the file of the first output.
-        tile: pixels of a tile.
-        overlap: pixels that neighbouring tiles share.
-        outputs: names of the outputs.
-        source: file or folder of the scene, which no output may replace.
-        extra: further layers by output name.
-
-    Raises:
-        ConfigError: as ``predict_scene``.
-    """
-    check_overlap(overlap, tile)
-    _check_stride(predictor, tile, overlap)
-    check_files(file_names(Path(out), layers(predictor, outputs, None, extra)), str(source))
 
 
 @dataclass(frozen=True)
-class _Tiling:
-    """How the scene is cut; see ``predict_scene``."""
+class _Shared:
+    """Has strips predicted by a crew; travels to every one of it."""
 
-    tile: int
-    overlap: int
-    batch_size: int
-    block: int
-    strict: bool
-    skip_errors: bool
+    crew: Crew
+    out: Path
+    tiling: Tiling
+    outputs: tuple[str, ...]
+    legend: cubes.Legend | None
+    stable: str | None
+    source: str
 
+    def __call__(self, job: SceneJob, folder: StripFolder, todo: Sequence[int], tally: Tally) -> None:
+        """As ``Predict``.
 
-def _plan(predictor: Predictor, inputs: SceneInputs, wanted: Sequence[Layer], tiling: _Tiling) -> Sweep:
-    """Lattice, super-blocks and batches that fit the budget."""
-    for name, value in (("batch_size", tiling.batch_size), ("block", tiling.block)):
-        if value < 1:
-            raise ConfigError(f"'{name}' is {value}", expected="at least 1", remedy="leave it at its default")
-    check_overlap(tiling.overlap, tiling.tile)
-    _check_stride(predictor, tiling.tile, tiling.overlap)
-    groups, step = groups_for(predictor, wanted), output_stride(predictor)
-    fields = sum(len(group.bands) for group in groups)
-    height, width = (int(size) for size in inputs.geobox.shape)
-    tile, overlap = tiling.tile // step, tiling.overlap // step
-    rows = Axis(-(-height // step), tile, overlap)
-    columns = Axis(-(-width // step), tile, overlap, periodic=grids.is_global(inputs.geobox) and width % step == 0)
-    channels = inputs.dates * len(inputs.bands)
-    budget = BUDGET if fields <= MANY else BUDGET // 3
-    block = -(-tiling.block // step) + tile  # room to end a strip where a chunk does
-    read = block_shape(block, tile, layers=0, channels=channels * step**2, budget=budget)
-    shape = block_shape(read[0], tile, layers=fields + 1, channels=0, budget=CANVAS)
-    ends = np.cumsum(inputs.cube["data"].chunksizes.get("y", ()), dtype=np.int64) // step
-    plan = Plan(rows, columns, shape[0], min(read[1], shape[1]), tuple(int(end) for end in ends))
-    most = max(1, BUDGET // (4 * tile * tile * max(fields, channels * step**2)))
-    batch_size = min(tiling.batch_size, most, plan.distinct)
-    return Sweep(predictor, inputs, plan, groups, batch_size, tiling.strict, budget, tiling.skip_errors)
+        Raises:
+            ConfigError: other processes cannot open the same.
+            ResourceError: a strip could not be done.
+        """
+        check_can_be_shared(self.stable, self.source)
+        for own in share(self.crew, todo, self.prepare, (str(folder.folder.resolve()), str(self.stable))):
+            tally.model_s += own.model_s
+            tally.chunks_read += own.chunks_read
+            tally.chunks_needed += own.chunks_needed
 
+    def prepare(
+        self, predictor: Predictor, extra: Mapping[str, Layer] | None, cube: xr.Dataset
+    ) -> Callable[[int], Tally]:
+        """What does a strip in a process of the crew.
 
-def _check_stride(predictor: Predictor, tile: int, overlap: int) -> None:
-    step = output_stride(predictor)
-    for name, value in (("tile", tile), ("overlap", overlap)):
-        if value % step:
-            raise ConfigError(
-                f"The {name} is {value} pixels, and the model gives one number for {step} x {step} pixels",
-                expected=f"a multiple of {step}",
-                remedy=f"use {value // step * step or step if name == 'tile' else value // step * step}",
-            )
+        Raises:
+            ContractError: scene or model are others than those of whoever asked.
+        """
+        cube, wanted = cubes.as_cube(cube), layers(predictor, self.outputs, self.legend, extra)
+        job = planned(predictor, cube, self.out, wanted, self.tiling)
+        described = job.described(self.tiling.tile, self.tiling.overlap)
+        check_same(self.stable, fingerprint(predictor, cube, described), self.source)
+        folder = StripFolder(work_folder(self.out), self.stable, keep=True)  # not entered: whoever asked has the lock
+
+        def strip(number: int) -> Tally:
+            tally = Tally()
+            with torch.inference_mode(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE):
+                _predict(job, folder, [number], tally, lambda tiles: None)
+            return Tally(model_s=tally.model_s, chunks_read=tally.chunks_read, chunks_needed=tally.chunks_needed)
+
+        return strip
 
 
 def _done(folder: StripFolder, strip: int) -> bool:
@@ -297,7 +219,7 @@ def _done(folder: StripFolder, strip: int) -> bool:
 
 
 def _predict(
-    job: _Job, folder: StripFolder, todo: Collection[int], tally: Tally, advance: Callable[[int], None]
+    job: SceneJob, folder: StripFolder, todo: Collection[int], tally: Tally, advance: Callable[[int], None]
 ) -> None:
     """Predict the strips that are left; encoding and writing happen in a thread of their own."""
     stamps = stamps_of(job.inputs.cube)
@@ -320,7 +242,7 @@ def _predict(
 class _Shelf:
     """Counts, encodes and stores finished windows, strip by strip; used in one thread."""
 
-    def __init__(self, job: _Job, folder: StripFolder) -> None:
+    def __init__(self, job: SceneJob, folder: StripFolder) -> None:
         cuts = job.plan.cuts
         rows = [bottom - top for top, bottom in itertools.pairwise(cuts)]
         stored = [Output(each.name, len(each.bands), np.dtype(each.dtype), each.nodata) for each in job.wanted]
@@ -361,7 +283,7 @@ class _Shelf:
             self._counts = Counts(self._job.predictor, self._job.geobox)
 
 
-def _summary(job: _Job, folder: StripFolder) -> tuple[Counts, Tally, list[Failure]]:
+def _summary(job: SceneJob, folder: StripFolder) -> tuple[Counts, Tally, list[Failure]]:
     """The records of all strips together, in their order."""
     counts, totals, failures = Counts(job.predictor, job.geobox), Tally(), dict[str, Failure]()
     for strip in range(len(job.plan.cuts) - 1):
@@ -375,7 +297,7 @@ def _summary(job: _Job, folder: StripFolder) -> tuple[Counts, Tally, list[Failur
     return counts, totals, list(failures.values())
 
 
-def _assemble(job: _Job, folder: StripFolder) -> None:
+def _assemble(job: SceneJob, folder: StripFolder) -> None:
     """Make all maps, then give them their names one after the other."""
     with ExitStack() as stack:
         writers = [stack.enter_context(_writer(layer, job)) for layer in job.wanted]
@@ -383,7 +305,7 @@ def _assemble(job: _Job, folder: StripFolder) -> None:
             writer.prepare(folder.parts(layer.name, job.plan.cuts))
 
 
-def _writer(layer: Layer, job: _Job) -> cubes.CogWriter:
+def _writer(layer: Layer, job: SceneJob) -> cubes.CogWriter:
     return cubes.CogWriter(
         job.files[layer.name],
         job.geobox,
