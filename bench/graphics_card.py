@@ -10,7 +10,7 @@ Prints a line of JSON per size and a table.
 
     python bench/graphics_card.py
     python bench/graphics_card.py prithvi_eo_v2_300_tl --batch 32 --seconds 5
-    python bench/graphics_card.py prithvi_eo_v2_tiny_tl --device cpu --batch 1 --seconds 0.5
+    python bench/graphics_card.py prithvi_eo_v2_tiny_tl --device cpu --batch 1 --side 32 --seconds 0
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from swath.nn.masking import random_mask
 from swath.nn.time_place import TimePlace
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
-RATE, RATIO, SIDE = 1e-4, 0.75, 224
+RATE, RATIO = 1e-4, 0.75
 
 
 class Ours:
@@ -44,10 +44,11 @@ class Ours:
     Args:
         name: of the size.
         device: where it computes.
+        side: rows and columns of images for Prithvi.
     """
 
-    def __init__(self, name: str, device: str) -> None:
-        self.name, self.device = name, device
+    def __init__(self, name: str, device: str, side: int) -> None:
+        self.name, self.device, self.side = name, device, side
         torch.manual_seed(0)
         self.network = sizes.build(name, device=device)
 
@@ -55,7 +56,7 @@ class Ours:
     def shape(self) -> tuple[int, ...]:
         """Of a sample: dates, bands, rows and columns; without dates for SatMAE++."""
         if isinstance(self.network, MaskedAutoencoder):
-            return (self.network.spec.dates, self.network.spec.bands, SIDE, SIDE)
+            return (self.network.spec.dates, self.network.spec.bands, self.side, self.side)
         side = satmaepp.SIDES[self.name]
         return (cast(GroupedAutoencoder, self.network).encoder_spec.bands, side, side)
 
@@ -106,7 +107,7 @@ class Theirs:
         spec = cast(MaskedAutoencoder, ours.network).spec
         with torch.device(ours.device):
             self.network: Any = prithvi_mae.PrithviMAE(
-                img_size=SIDE,
+                img_size=ours.side,
                 patch_size=spec.patch,
                 num_frames=spec.dates,
                 in_chans=spec.bands,
@@ -196,9 +197,9 @@ def encoding(made: Ours | Theirs, images: Tensor, options: argparse.Namespace) -
 
 
 @torch.no_grad()
-def agreement(name: str, device: str) -> dict[str, float]:
+def agreement(name: str, device: str, image: int) -> dict[str, float]:
     """Largest difference of features and relative difference of the loss between processor and device."""
-    base, other = Ours(name, "cpu"), Ours(name, "meta")
+    base, other = Ours(name, "cpu", image), Ours(name, "meta", image)
     base.network.eval()
     torch.backends.cudnn.allow_tf32 = False  # or convolutions round their inputs to 11 bits
     images = base.images(1)
@@ -219,8 +220,8 @@ def agreement(name: str, device: str) -> dict[str, float]:
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """A row of the table."""
     row: dict[str, Any] = {"bench": "graphics_card", "network": name, "batch": options.batch, **card(options.device)}
-    row |= {"parameters": dict(sizes.describe(name))["total"], **agreement(name, options.device)}
-    ours = Ours(name, options.device)
+    row |= {"parameters": dict(sizes.describe(name))["total"], **agreement(name, options.device, options.side)}
+    ours = Ours(name, options.device, options.side)
     images = ours.images(options.batch)
     noise = torch.rand(len(images), ours.tokens(images), generator=torch.Generator().manual_seed(2)).to(options.device)
     contenders: dict[str, Ours | Theirs] = {"": ours}
@@ -270,6 +271,7 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", default=[*sizes.PRITHVI, *satmaepp.NAMES])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--side", type=int, default=224, help="rows and columns of images for Prithvi")
     parser.add_argument("--seconds", type=float, default=2.0, help="for each measurement")
     parser.add_argument("--peer", action="store_true", help="also TerraTorch, which this interpreter has to have")
     options = parser.parse_args()

@@ -7,6 +7,7 @@ learns. Prints learned numbers, megapixels a second (median over rounds), and th
 range over rounds.
 
     python bench/instageo_scene.py --rounds 3
+    python bench/instageo_scene.py --quick
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,22 +62,34 @@ class Mapper(nn.Module):
         return Prediction(self.task, {"logits": logits}, seen.flatten(1, 2).any(1), self.classes)
 
 
-def contenders(base: str, depths: list[int], tile: int, folder: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """Predictors by name, the teacher in torch first, and their learned numbers."""
+def specs(base: str, depths: list[int], narrow: int) -> dict[str, instageo.InstaGeoSpec]:
+    """Networks by name, the teacher first; students also of another width, whose head is narrower for it."""
     spec = instageo.SPECS[base]
+    found = {"teacher": spec}
+    found |= {f"student of {depth}": instageo.student(spec, depth) for depth in depths}
+    if narrow:
+        thin = replace(spec, width=narrow, heads=max(1, spec.heads * narrow // spec.width))
+        found |= {f"student of {depth}, width {narrow}": instageo.student(thin, depth) for depth in depths}
+    return found
+
+
+def contenders(
+    networks: Mapping[str, instageo.InstaGeoSpec], tile: int, folder: Path
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Predictors by name, the teacher in torch first, and their learned numbers."""
     found: dict[str, Any] = {}
     sizes: dict[str, int] = {}
-    for depth in (spec.depth, *depths):
+    for place, (name, spec) in enumerate(networks.items()):
         torch.manual_seed(0)
-        mapper = Mapper(instageo.InstaGeo(instageo.student(spec, depth))).eval()
-        name = "teacher" if depth == spec.depth else f"student of {depth}"
-        found[f"{name}, torch"] = mapper
-        write_onnx(mapper, folder / f"{depth}.onnx", side=tile)
-        quantise(folder / f"{depth}.onnx", folder / f"{depth}_int8.onnx", [noise(tile)])
-        found[f"{name}, float32"] = OnnxPredictor(folder / f"{depth}.onnx")
-        found[f"{name}, int8"] = OnnxPredictor(folder / f"{depth}_int8.onnx")
+        mapper = Mapper(instageo.InstaGeo(spec)).eval()
+        own: dict[str, Any] = {f"{name}, torch": mapper}
+        write_onnx(mapper, folder / f"{place}.onnx", side=tile)
+        quantise(folder / f"{place}.onnx", folder / f"{place}_int8.onnx", [noise(tile)])
+        own[f"{name}, float32"] = OnnxPredictor(folder / f"{place}.onnx")
+        own[f"{name}, int8"] = OnnxPredictor(folder / f"{place}_int8.onnx")
         number = sum(each.numel() for each in mapper.parameters())
-        sizes |= {key: number for key in found if key.startswith(f"{name},")}
+        found |= own
+        sizes |= dict.fromkeys(own, number)
     return found, sizes
 
 
@@ -105,15 +119,21 @@ def main() -> int:
         "--size", default="instageo_v1_100_t1", choices=[name for name in instageo.NAMES if "depth" not in name]
     )
     parser.add_argument("--depths", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--narrow", type=int, default=384, help="width of further students (0: none)")
     parser.add_argument("--side", type=int, default=896, help="pixels of the scene")
     parser.add_argument("--tile", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="the tiny size on 64 pixels, once: does it run")
     options = parser.parse_args()
+    if options.quick:
+        options.size, options.depths, options.narrow = "instageo_tiny_t1", [1], 96
+        options.side, options.tile, options.rounds = 64, 32, 1
     torch.set_num_threads(options.threads)
     cube, seconds = scene(options.side), {}
     with tempfile.TemporaryDirectory() as folder:
-        people, sizes = contenders(options.size, options.depths, options.tile, Path(folder))
+        networks = specs(options.size, options.depths, options.narrow)
+        people, sizes = contenders(networks, options.tile, Path(folder))
         for _ in range(options.rounds):
             for name, predictor in people.items():
                 start = time.perf_counter()

@@ -12,11 +12,11 @@ from typing import Any
 BENCH = Path(__file__).parents[2] / "bench"
 
 
-def run(name: str, *options: str) -> tuple[list[dict[str, Any]], str]:
+def run(name: str, *options: str, quick: bool = True) -> tuple[list[dict[str, Any]], str]:
     """Rows of JSON and the rest of what a race prints."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(BENCH / f"{name}.py"), "--quick", *options],
+        [sys.executable, "-W", "ignore", str(BENCH / f"{name}.py"), *(["--quick"] if quick else []), *options],
         capture_output=True,
         text=True,
         env=environment,
@@ -52,3 +52,25 @@ def test_runtimes_agree_about_the_same_network() -> None:
                   if "largest difference" in line}  # fmt: skip
     assert difference["torch"] == 0
     assert 0 < difference["onnxruntime"] < 1e-4 < difference["onnxruntime_int8"] < 0.5
+
+
+def test_students_of_a_published_shape_map_a_scene() -> None:
+    _, table = run("instageo_scene")
+    lines = [line.split(" | ") for line in table.splitlines() if ", torch |" in line or ", int8 |" in line]
+    sizes = {line[0].strip("| "): int(line[1].replace(",", "")) for line in lines}
+    assert list(sizes) == [f"{who}, {how}" for who in ("teacher", "student of 1", "student of 1, width 96")
+                           for how in ("torch", "int8")]  # fmt: skip
+    assert sizes["teacher, torch"] > sizes["student of 1, torch"] > 2 * sizes["student of 1, width 96, int8"]
+
+
+def test_what_runs_on_a_card_runs_on_a_processor() -> None:
+    asked = ("prithvi_eo_v2_tiny_tl", "--device", "cpu", "--batch", "1", "--side", "32", "--seconds", "0")
+    [row], table = run("graphics_card", *asked, quick=False)
+    assert (row["features_float32"], row["loss_float32"], row["parameters"]) == (0, 0, 31_741_444)
+    assert row["learns"] and "DOES NOT FALL" not in table
+    rows, said = run(
+        "graphics_scene", "--network", "prithvi_eo_v2_tiny_tl", "--device", "cpu", "--side", "224", "--corner", "224",
+        "--batch", "1", quick=False,
+    )  # fmt: skip
+    assert len(rows) == 4 and all(row["seconds"] >= row["network_s"] > 0 for row in rows)
+    assert "differ by at most 0 of" in said
