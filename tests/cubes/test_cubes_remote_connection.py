@@ -150,7 +150,7 @@ def test_nobody_listening_is_a_sentence(clock: FakeClock) -> None:
 
 def test_addresses_and_answers_that_are_none(server: FileServer, clock: FakeClock) -> None:
     connection = connect(clock)
-    for address in ("ftp://example.org/x", "http://", "s3://bucket/x.tif"):
+    for address in ("ftp://example.org/x", "http://", "gs://bucket/x.tif"):
         with pytest.raises(InputError, match="http"):
             connection.json(address)
     with pytest.raises(InputError, match=r"not JSON|no text"):
