@@ -227,20 +227,9 @@ def predict(
     cube = physical_cube(scene)
     check_features(predictor, cube)
     report = room.predict_scene(
-        predictor,
-        cube,
-        Path(out),
-        tile=tile,
-        overlap=overlap,
-        outputs=outputs,
-        batch_size=batch_size,
-        strict=strict,
-        legend=legend_of(predictor),
-        extra=extra,
-        resume=resume,
-        progress=progress and crew is None,
-        crew=crew,
-    )
+        predictor, cube, Path(out), tile=tile, overlap=overlap, outputs=outputs, batch_size=batch_size, strict=strict,
+        legend=legend_of(predictor), extra=extra, resume=resume, progress=progress and crew is None, crew=crew,
+    )  # fmt: skip
     if vectorise is not None:
         room.vectorise(report.files["class"], Path(vectorise), confidence=report.files.get("confidence"))
     return report

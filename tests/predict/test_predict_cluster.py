@@ -135,21 +135,22 @@ def test_chips_of_one_scene_are_the_same(tmp_path: Path, scheduler: str) -> None
     assert everything(tmp_path / "shared") == everything(tmp_path / "alone")
 
 
+def second_dies(items: Any, work: Any, *, job: Any, failures: Any) -> Iterator[tuple[Any, Any]]:
+    """``run_each`` whose second item takes its worker down."""
+    for number, item in enumerate(items):
+        if number == 1:
+            failures.add(Failure(job.describe(item), job.stage, "The process that worked on it died", "again"))
+        else:
+            yield item, work(item)
+
+
 def test_rows_of_chips_whose_workers_die_are_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the job makes of a death is tested elsewhere; here, what the chips make of it."""
-
-    def one_part_dies(items: Any, work: Any, *, job: Any, failures: Any) -> Iterator[tuple[Any, Any]]:
-        for number, item in enumerate(items):
-            if number == 1:
-                failures.add(Failure(job.describe(item), "cut", "The process that worked on it died", "again"))
-            else:
-                yield item, work(item)
-
     cube = opened(write(tmp_path / "scene.tif", numbers(150, 100)))
     how: dict[str, Any] = {"size": 16, "legend": Legend.of("a", "b"), "drop": chips.DropRules(min_valid=0.0)}
     labels = np.zeros((150, 100), np.int64)
     whole = chips.cut(cube, labels, tmp_path / "alone", **how)
-    monkeypatch.setattr("swath.jobs.run_each", one_part_dies)
+    monkeypatch.setattr("swath.jobs.run_each", second_dies)
     left = chips.cut(cube, labels, tmp_path / "left", cluster="local:2", **how)
     assert len(whole) == 54 and len(left) == 30 and len(left.failures) == 24
     assert left.failures[0].item.startswith("chip of rows 64 to 79, columns 0 to 15 of ")
@@ -198,17 +199,9 @@ def test_one_scene_is_the_same_whoever_maps_its_strips(tmp_path: Path, scheduler
 
 def test_strips_that_could_be_done_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = write(tmp_path / "scene.tif", numbers(400, 90))
-
-    def one_dies(items: Any, work: Any, *, job: Any, failures: Any) -> Iterator[tuple[Any, Any]]:
-        for number, item in enumerate(items):
-            if number == 1:
-                failures.add(Failure(job.describe(item), "predict", "The process that worked on it died", "again"))
-            else:
-                yield item, work(item)
-
     crew = Crew(functools.partial(parts, tmp_path), functools.partial(opened_here, scene), cluster="local:2")
     with monkeypatch.context() as patch:
-        patch.setattr("swath.predict.crew.run_each", one_dies)
+        patch.setattr("swath.predict.crew.run_each", second_dies)
         with pytest.raises(ResourceError, match=r"1 of \d+ strips could not .*; the first is strip 1: The pro"):
             map_scene(unet(), opened(scene), tmp_path / "m.tif", crew=crew)
     assert not (tmp_path / "m.tif").exists()

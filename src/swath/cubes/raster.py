@@ -31,6 +31,8 @@ from swath.reading import reading, reason
 
 # Numbers per chunk: 8 MiB of int16, large enough to amortise a task and small enough that a core holds several.
 CHUNK_ELEMENTS = 2**22
+FAR = ("http://", "https://", "s3://")
+"""How addresses begin that lie on a server and are read by ranges."""
 _OPEN_PER_THREAD = 16
 _EXPECTED = "a complete GeoTIFF, COG or another raster that swath reads"
 
@@ -100,7 +102,7 @@ def probe(path: str | Path) -> RasterFile:
         InputError: the file is missing, truncated, no raster, or not placed on Earth by a CRS and a plain grid.
         MissingError: its server cannot be reached or refuses.
     """
-    if str(path).startswith(("http://", "https://", "s3://")):
+    if str(path).startswith(FAR):
         from swath.cubes import remote  # it probes headers with this module
 
         return remote.probe(str(path))

@@ -97,12 +97,11 @@ def predict_scene(
 
     Raises:
         ConfigError: an option out of range, a task without value per pixel, an unusable name of an output, or a crew
-            for a scene or model that other processes cannot open.
+            that cannot open the same.
         InputError: a wanted band is missing, numbers are not physical, no pixel is valid or can be read, or the scene
             was changed meanwhile.
         ContractError: the predictor's answer does not fit.
-        ResourceError: disk or folder cannot take the maps, or the crew failed (finished strips stay), or another run is
-            writing them.
+        ResourceError: the disk cannot take the maps, the crew failed (finished strips stay), or another run is on.
     """
     began = time.perf_counter()
     share_one_heap()

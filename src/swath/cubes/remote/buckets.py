@@ -21,11 +21,11 @@ from swath.cubes.remote.signing import MARGIN_S
 from swath.errors import ConfigError, InputError, require
 
 SCHEME = "s3://"
-FAR = ("http://", "https://", SCHEME)
-"""How addresses begin that lie on a server."""
 REGION = "us-east-1"
 """Amazon's own default."""
 _VALID_S = 3600.0
+_MOST = 10_000
+"""Signed addresses that are kept: to sign one takes less than to ask for it."""
 
 
 @dataclass
@@ -71,6 +71,8 @@ class Buckets:
         with self._lock:
             known, until = self._signed.get(address, ("", 0.0))
             if self.now() > until - MARGIN_S:
+                if len(self._signed) >= _MOST:
+                    self._signed.clear()
                 known = _sign(bucket, key, service, region)
                 self._signed[address] = (known, self.now() + _VALID_S)
             return known

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.cubes import raster
-from swath.cubes.raster import RasterFile, read_window
-from swath.cubes.remote.buckets import FAR
+from swath.cubes.raster import FAR, RasterFile, read_window
 from swath.cubes.remote.connection import Connection
 from swath.cubes.remote.file import RemoteFile, probe, shared_connection
 from swath.cubes.remote.index import HeaderIndex
