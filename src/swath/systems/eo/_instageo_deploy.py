@@ -17,7 +17,7 @@ from swath.files import make_folder
 from swath.predict import predict_scene
 from swath.predict.export import OnnxPredictor, quantise, write_onnx
 from swath.predict.export.single import SingleInput
-from swath.systems.eo._instageo_archive import FLOODS, SENSORS, FloodArchive, name_of, truth_of
+from swath.systems.eo._instageo_archive import SENSORS, FloodArchive, name_of, truth_of
 from swath.systems.eo._instageo_chips import tile_of_chip
 from swath.types import Predictor, Split
 
@@ -74,7 +74,7 @@ def exported(task: Any, chipset: ChipSet, part: Split, out: Path, name: str) -> 
 def scene_of(archive: FloodArchive, part: Split, sensor: str = SENSORS[0]) -> tuple[Path, Any]:
     """Folder and truth of the flood scene of the first test place."""
     number = min(tile_of_chip(name) for name in part.ids("test"))
-    flood = FLOODS[number]
+    flood = archive.options.floods[number]
     day = flood.days(archive.options.apart)[1]
     folder = archive.scenes / f"tile_{number}"
     return folder / sensor / f"{name_of(flood, day)}_{sensor}", truth_of(folder, flood, day)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Generic, Protocol, Self, TypeVar
+
+import filelock
 
 from swath import judge
 from swath.files import make_folder
 from swath.judge import ResultTable
 from swath.types import Outcome, Report, ResultRow
+
+DONE = "rows.parquet"
+"""Rows of a seed that was measured."""
 
 
 class Options(Protocol):
@@ -128,6 +134,21 @@ def quick_note(config: Options) -> tuple[str, ...]:
     return ("This is a quick run: its scores mean nothing.",) if is_quick(config) else ()
 
 
+def _measure_seed(measure: Callable[[Path, int], list[ResultRow]], folder: Path, seed: int, patient: bool) -> None:
+    """Write the rows of one seed, unless they lie there, or another process is at it and we are not patient."""
+    make_folder(folder)
+    lock = filelock.FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=-1 if patient else 0)
+    except filelock.Timeout:
+        return
+    try:
+        if not (folder / DONE).exists():
+            ResultTable(measure(folder, seed)).save(folder / DONE)
+    finally:
+        lock.release()
+
+
 def measure_evidence(
     slug: str,
     out: Path,
@@ -137,6 +158,9 @@ def measure_evidence(
     rows_of: Callable[[Anything, Path, int], list[ResultRow]],
 ) -> tuple[Anything, tuple[ResultRow, ...]]:
     """Measure all registered seeds of a system, resumable per seed, and write the evidence beside the registration.
+
+    Several processes with the same ``out`` share the seeds: each begins one that no other is at, and the evidence is
+    written when all are done.
 
     Args:
         slug: the system.
@@ -157,11 +181,10 @@ def measure_evidence(
     make_folder(out)
     data = prepare()
     judge.same_conditions(registration, out, data_hash=hash_of(data))
-    rows: list[ResultRow] = []
-    for seed in claims[0].seeds:
-        done = out / f"seed_{seed}" / "rows.parquet"
-        if not done.exists():
-            ResultTable(rows_of(data, out / f"seed_{seed}", seed)).save(done)
-        rows += list(ResultTable.load(done).rows)
+    seeds = claims[0].seeds
+    for patient in (False, True):
+        for seed in seeds:
+            _measure_seed(partial(rows_of, data), out / f"seed_{seed}", seed, patient)
+    rows = [row for seed in seeds for row in ResultTable.load(out / f"seed_{seed}" / DONE).rows]
     judge.write_evidence(registration, rows, data_hash=hash_of(data), started_at=started_at)
     return data, tuple(rows)
