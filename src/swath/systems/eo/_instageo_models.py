@@ -23,6 +23,34 @@ NOTHING = 1e-9
 """Weight of a teacher that is not listened to: the student still starts from its blocks."""
 
 
+class SmallUNet(BaseModel):
+    """A small student of convolutions alone, in place of a narrow transformer.
+
+    Every pixel is normalised by itself (``norm: channel``), so that tiles of a scene that hold nothing but water or
+    ground are seen like all others.
+
+    Args:
+        width: channels at full resolution.
+        halvings: of the resolution.
+        epochs: passes over the training chips.
+        rate: peak learning rate.
+        weight: of the teacher against the labels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width: int = Field(default=8, ge=2)
+    halvings: int = Field(default=4, ge=1)
+    epochs: int = Field(default=12, ge=1)
+    rate: float = Field(default=2e-3, gt=0)
+    weight: float = Field(default=4.0, gt=0)
+
+    def network(self) -> dict[str, Any]:
+        """The ``network`` of a training file."""
+        options = {"width": self.width, "depth": self.halvings, "stem_stride": 1, "norm": "channel"}
+        return {"backbone": "unet", "options": options}
+
+
 class Networks(BaseModel):
     """Sizes and schedule of the networks.
 
@@ -31,10 +59,11 @@ class Networks(BaseModel):
         width, depth, head_width: of the teacher: numbers per token, blocks, channels of its head.
         student_depth: blocks of the student that the claims are about.
         depths: of further students.
-        small: width, depth and head width of a student of a shape of its own.
+        small: width, depth and head width of a student of a shape of its own, or one of convolutions.
         batch_size: chips per step.
         teacher_epochs, student_epochs: passes over the training chips.
         misled_epochs: of the teacher that learns from the labels of other chips.
+        copied: have a student that starts from the teacher's blocks and does not listen to it.
         rate: peak learning rate of all.
         trees, forest_pixels: of the forests.
     """
@@ -47,11 +76,12 @@ class Networks(BaseModel):
     head_width: int = Field(default=32, ge=4)
     student_depth: int = Field(default=2, ge=1)
     depths: tuple[int, ...] = (1, 4)
-    small: tuple[int, int, int] = (48, 2, 16)
+    small: tuple[int, int, int] | SmallUNet = (48, 2, 16)
     batch_size: int = Field(default=8, ge=1)
     teacher_epochs: int = Field(default=6, ge=1)
     student_epochs: int = Field(default=4, ge=1)
     misled_epochs: int = Field(default=2, ge=1)
+    copied: bool = True
     rate: float = Field(default=1e-3, gt=0)
     trees: int = Field(default=60, ge=1)
     forest_pixels: int = Field(default=60_000, ge=2)
@@ -109,12 +139,16 @@ class Class:
         return self.trained(name, self._shape(depth) | self._epochs(self.networks.student_epochs))
 
     def small(self, name: str, *, taught: bool) -> Any:
-        """A narrower network with a narrower head, which starts from random weights."""
-        width, depth, head = self.networks.small
-        content: dict[str, Any] = {"network": self.networks.network(self.chipset.size, width, depth, head)}
-        if taught:
-            content["teacher"] = str(self.out / TEACHER)
-        return self.trained(name, content | self._epochs(self.networks.student_epochs))
+        """A narrower network with a narrower head, or one of convolutions; starts from random weights."""
+        shape = self.networks.small
+        teacher: dict[str, Any] = {"teacher": str(self.out / TEACHER)} if taught else {}
+        if isinstance(shape, SmallUNet):
+            weight = {"distil": {"weight": shape.weight}} if taught else {}
+            content = {"network": shape.network(), **teacher, **weight, **self._epochs(shape.epochs, shape.rate)}
+            return self.trained(name, content)
+        width, depth, head = shape
+        network = self.networks.network(self.chipset.size, width, depth, head)
+        return self.trained(name, {"network": network, **teacher, **self._epochs(self.networks.student_epochs)})
 
     def forest(self, window: int) -> RandomForest:
         """A random forest on the bands of a pixel, and (window above 1) their means around it."""
@@ -137,9 +171,10 @@ class Class:
             PIXEL_FOREST: self.forest(1),
             TEACHER: self.teacher(),
             "student": self.student("student", depth),
-            "copied": self.student("copied", depth, weight=NOTHING),
-            "untaught": self.untaught("untaught", depth),
         }
+        if self.networks.copied:
+            found["copied"] = self.student("copied", depth, weight=NOTHING)
+        found["untaught"] = self.untaught("untaught", depth)
         for other in self.networks.depths:
             found[f"student_{other}"] = self.student(f"student_{other}", other)
         found |= {
@@ -160,8 +195,8 @@ class Class:
         networks = self.networks
         return {"network": networks.network(self.chipset.size, networks.width, depth, networks.head_width)}
 
-    def _epochs(self, epochs: int) -> dict[str, Any]:
-        fit = {"epochs": epochs, "learning_rate": self.networks.rate, "weight_decay": 0.05, "device": "cpu"}
+    def _epochs(self, epochs: int, rate: float | None = None) -> dict[str, Any]:
+        fit = {"epochs": epochs, "learning_rate": rate or self.networks.rate, "weight_decay": 0.05, "device": "cpu"}
         return {"fit": {**fit, "threads": 1, "checkpoint_every_epochs": epochs}}
 
 

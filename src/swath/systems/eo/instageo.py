@@ -20,6 +20,7 @@ lies at hand, all are judged there too, without having seen a real pixel. Publis
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -57,6 +58,7 @@ PAPER = (
 KEPT = 0.95
 FASTER = 5.0
 POINT = 0.01
+LESS = "teacher_less_a_point"
 
 
 class Config(BaseModel):
@@ -146,7 +148,7 @@ def run(config: Config, out: Path, seed: int = 0) -> Report:
         InputError: scenes or chips could not be made.
         MissingError: the extra ``export`` is not installed.
     """
-    return _runs.one_seed(_parts(), config, out, seed)
+    return _runs.one_seed(parts(SLUG, TITLE, Config), config, out, seed)
 
 
 def evidence(out: Path) -> Report:
@@ -157,18 +159,25 @@ def evidence(out: Path) -> Report:
         InputError: scenes or chips could not be made.
         MissingError: the extra ``export`` is not installed.
     """
-    return _runs.all_seeds(_parts(), out)
+    return _runs.all_seeds(parts(SLUG, TITLE, Config), out)
 
 
-def _parts() -> _runs.Parts[Config, Prepared]:
-    return _runs.Parts(SLUG, Config, Prepared.of, seed_rows, _report)
+def parts(slug: str, title: str, defaults: Callable[[], Config]) -> _runs.Parts[Config, Prepared]:
+    """The chain as the parts of a run, for this system and for ``instageo_fine``.
+
+    Args:
+        slug: of the system.
+        title: of its report.
+        defaults: makes the options of its registered claims.
+    """
+    return _runs.Parts(slug, defaults, Prepared.of, partial(_seed_rows, slug), partial(_report, slug, title))
 
 
-def seed_rows(config: Config, data: Prepared, out: Path, seed: int) -> list[ResultRow]:
+def _seed_rows(slug: str, config: Config, data: Prepared, out: Path, seed: int) -> list[ResultRow]:
     """Every number of one seed."""
     part = cutting.split(data.chipset, seed)
     base = ResultRow(
-        run_id=f"{SLUG}-{seed}", system=SLUG, data_kind=data.kind, split="test", seed=seed, device="cpu",
+        run_id=f"{slug}-{seed}", system=slug, data_kind=data.kind, split="test", seed=seed, device="cpu",
         dataset="instageo_floods", dataset_hash=data.hash, bands="vv,vh", n_train=len(part.ids("train")),
         n_test=len(part.ids("test")),
     )  # fmt: skip
@@ -189,7 +198,7 @@ def score_rows(scores: dict[str, float], base: ResultRow) -> list[ResultRow]:
     """``miou`` of all; ``kept``: its share of the teacher's, with the row ``limit``; and the teacher less a point."""
     rows = [replace(base, backbone=name, metric="miou", value=value) for name, value in scores.items()]
     teacher = scores[TEACHER]
-    rows.append(replace(base, backbone="teacher_less_a_point", metric="miou", value=teacher - POINT))
+    rows.append(replace(base, backbone=LESS, metric="miou", value=teacher - POINT))
     kept = {name: value / teacher for name, value in scores.items() if teacher > 0}
     rows += [replace(base, backbone=name, metric="kept", value=value) for name, value in kept.items()]
     return [*rows, replace(base, backbone="limit", metric="kept", value=KEPT)]
@@ -217,6 +226,8 @@ def scene_rows(
         rows.append(replace(row, metric="scene_miou", value=cost.miou))
         rows.append(replace(row, metric="scene_mpixel_s", value=cost.speed))
         rows.append(replace(row, metric="speed", value=cost.speed / found[TEACHER].speed))
+    less = found[TEACHER].miou - POINT
+    rows.append(replace(base, backbone=LESS, metric="scene_miou", value=less))
     return [*rows, replace(base, backbone="limit", metric="speed", value=FASTER)]
 
 
@@ -233,15 +244,22 @@ def cloud_rows(data: Prepared, base: ResultRow) -> list[ResultRow]:
 
 
 def _report(
-    config: Config, data: Prepared, out: Path, rows: tuple[ResultRow, ...], timer: judge.Timer, note: str
+    slug: str,
+    title: str,
+    config: Config,
+    data: Prepared,
+    out: Path,
+    rows: tuple[ResultRow, ...],
+    timer: judge.Timer,
+    note: str,
 ) -> Report:
     seed = rows[0].seed or 0
     return Report(
-        system=SLUG,
-        title=TITLE,
+        system=slug,
+        title=title,
         data=data.kind,
         rows=rows,
-        claims=_runs.claims_of(SLUG),
+        claims=_runs.claims_of(slug),
         wall_s=timer.seconds,
         peak_rss_mb=judge.peak_rss_mb(),
         pictures=pages.pictures(data.archive, cutting.split(data.chipset, seed), rows, out, seed),
