@@ -1,0 +1,100 @@
+"""InstaGeo with fine patches: what its students are made of, and floods to tune on that judge nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swath.judge import load_registration
+from swath.learn.options import read_options
+from swath.nn.build import BackboneOptions, backbone
+from swath.systems.eo import _instageo_archive as archives
+from swath.systems.eo import instageo, instageo_fine
+from swath.systems.eo._instageo_archive import ArchiveOptions
+from swath.systems.eo._instageo_models import Class, Networks, SmallUNet
+
+ROOT = Path(__file__).parents[2]
+EVERYBODY = {
+    "forest", "forest_pixel", "teacher", "student", "student_1", "untaught", "small", "small_untaught", "mistaught",
+}  # fmt: skip
+
+
+class Recorded(Class):
+    """Notes what would be trained."""
+
+    def __init__(self, networks: Networks) -> None:
+        super().__init__(networks, _Sized(), None, None, Path("seed"), 0)  # type: ignore[arg-type]
+        object.__setattr__(self, "seen", {})
+
+    def trained(self, name: str, content: Any, chipset: Any = None) -> Any:
+        self.seen[name] = read_options({**self._common(), **content})  # type: ignore[attr-defined]
+        return name
+
+    def forest(self, window: int) -> Any:
+        return window
+
+
+class _Sized:
+    size = 64
+
+
+def recorded(networks: Networks) -> tuple[set[str], dict[str, Any]]:
+    noted = Recorded(networks)
+    return set(noted.everybody()), noted.seen  # type: ignore[attr-defined]
+
+
+def test_small_student_of_convolutions_learns_in_its_own_schedule() -> None:
+    people, seen = recorded(instageo_fine.Config().networks)
+    assert people == EVERYBODY
+    small, alone = seen["small"], seen["small_untaught"]
+    assert small.network == alone.network
+    assert small.fit == alone.fit
+    assert small.fit.epochs == 12 and small.fit.learning_rate == 2e-3
+    assert (small.teacher, small.distil.weight) == (str(Path("seed") / "teacher"), 4.0)
+    assert alone.teacher is None
+    assert seen["student"].fit.epochs == 4 and seen["student"].distil.weight == 1.0
+    assert seen["teacher"].network.options["patch"] == 4
+
+
+def test_with_patches_of_eight_everything_is_as_it_was() -> None:
+    people, seen = recorded(instageo.Config().networks)
+    assert people == EVERYBODY | {"copied", "student_4"}
+    assert seen["small"].network.options["width"] == 48 and seen["small"].fit.epochs == 4
+    assert seen["small"].distil.weight == 1.0 and seen["small_untaught"].teacher is None
+    assert seen["copied"].distil.weight < 1e-6 and seen["copied"].teacher is not None
+
+
+def test_small_student_normalises_every_pixel_by_itself() -> None:
+    import torch
+
+    options = SmallUNet().network()["options"]
+    network = backbone("unet", 2, BackboneOptions(**options)).eval()
+    image = torch.randn(1, 2, 64, 64)
+    whole = network(image).maps[0]
+    changed = image.clone()
+    changed[..., 60:, 60:] = 100.0  # far off
+    assert torch.equal(network(changed).maps[0][..., :8, :8], whole[..., :8, :8])
+
+
+def test_floods_to_tune_on_are_other_floods_in_another_archive() -> None:
+    assert ArchiveOptions().floods == archives.FLOODS
+    tuning = ArchiveOptions(tuning=True)
+    assert tuning.floods == archives.TUNING_FLOODS and len(tuning.floods) == 6
+    assert not {flood.region for flood in tuning.floods} & {flood.region for flood in archives.FLOODS}
+    assert tuning.hash() != ArchiveOptions().hash()
+    assert ArchiveOptions(tiles=2, tuning=True).floods == archives.TUNING_FLOODS[:2]
+
+
+def test_registered_contenders_are_measured() -> None:
+    claims = load_registration(ROOT / "claims" / "instageo_fine.toml")
+    names = EVERYBODY | {"small_int8", "limit", "teacher_less_a_point"}
+    assert {claim.contender for claim in claims} | {claim.baseline for claim in claims} <= names
+    assert all(len(claim.seeds) == 10 and claim.data_hash == "ab606ee3d4ad" for claim in claims)
+
+
+@pytest.mark.parametrize("wrong", [{"width": 1}, {"halvings": 0}, {"weight": 0.0}, {"depth": 3}])
+def test_small_student_of_no_size_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        SmallUNet(**wrong)
