@@ -35,7 +35,7 @@ from odc.geo.geobox import GeoBox
 from peers import inference_contender as peer
 from peers.environments import interpreter
 from torch import Tensor, nn
-from train_step import Contender, ratio
+from turns import race, ratio
 
 from swath.learn import SegmentationTask
 from swath.models import sizes
@@ -202,26 +202,13 @@ def command(name: str, options: argparse.Namespace) -> list[str]:
     return [sys.executable, "-W", "ignore", __file__, "--turn", name, *own]
 
 
-def race(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """All rounds; the first one warms up and is not counted."""
+def measured(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """All rounds of those that this processor can run."""
     names = [name for name in options.contenders if name != "torch_bf16" or has_bf16()]
     for name in set(options.contenders) - set(names):
         print(json.dumps({"contender": name, "skipped": "this processor does not compute in bfloat16"}))
-    contenders = [Contender(name, command(name, options)) for name in names]
-    found = []
-    for number in range(-1, options.rounds):
-        shift = number % len(contenders)
-        for contender in [*contenders[shift:], *contenders[:shift]]:
-            row = contender.turn()
-            if row is None:
-                print(json.dumps({"contender": contender.name, "round": number, "failed": "its process ended"}))
-                continue
-            row |= {"bench": "inference", "network": options.network, "round": number}
-            print(json.dumps(row), flush=True)
-            found += [row] if number >= 0 else []
-    for contender in contenders:
-        contender.end()
-    return found
+    commands = {name: command(name, options) for name in names}
+    return race(commands, options.rounds, lambda row: {"bench": "inference", "network": options.network, **row})
 
 
 def table(found: list[dict[str, Any]], options: argparse.Namespace) -> None:
@@ -279,7 +266,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         options.folder = options.folder or Path(temporary)
         prepare(options)
-        table(race(options), options)
+        table(measured(options), options)
 
 
 if __name__ == "__main__":

@@ -22,12 +22,12 @@ once while stepping (in the first turn) and once in all, when ``fit`` has also w
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ from peers.environments import interpreter
 from peers.network import BANDS
 from peers.train_step_contender import CLIP, IGNORE, MEAN, STD
 from torch import Tensor, nn
-from train_step import Contender, ratio
+from turns import race, ratio
 
 from swath.learn import FitConfig, fit
 from swath.learn.goals import LabelGoal
@@ -203,26 +203,12 @@ def command(name: str, options: argparse.Namespace) -> list[str]:
     return [python, "-W", "ignore", str(script), name, *sizes_, *beside]
 
 
-def race(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """All rounds; the first one warms up and is not counted."""
-    contenders = [Contender(name, command(name, options)) for name in options.contenders]
-    rows = []
-    for number in range(-1, options.rounds):
-        shift = number % len(contenders)
-        for contender in [*contenders[shift:], *contenders[:shift]]:
-            row = contender.turn()
-            if row is None:
-                print(json.dumps({"contender": contender.name, "round": number, "failed": "its process ended"}))
-                continue
-            seconds, busy = row.pop("steps")[1:], row.pop("cpu_steps")[1:]
-            row |= {"bench": "prithvi_step", "work": options.work, "dates": options.dates, "round": number}
-            row |= {"network": options.network, "device": options.device, "precision": options.precision}
-            row |= {"step_s": float(np.median(seconds)), "step_cpu_s": float(np.median(busy))}
-            print(json.dumps(row), flush=True)
-            rows += [row] if number >= 0 else []
-    for contender in contenders:
-        contender.end()
-    return rows
+def finish(row: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """The row of a round, without its first step."""
+    seconds, busy = row.pop("steps")[1:], row.pop("cpu_steps")[1:]
+    row |= {"bench": "prithvi_step", "work": options.work, "dates": options.dates, "network": options.network}
+    row |= {"device": options.device, "precision": options.precision}
+    return {**row, "step_s": float(np.median(seconds)), "step_cpu_s": float(np.median(busy))}
 
 
 def table(rows: list[dict[str, Any]]) -> bool:
@@ -272,7 +258,8 @@ def main() -> None:
         batches = peer.Series(options)
         peer.serve(Ours(options, batches) if options.turn == "swath" else ours_alone(options), batches, options)
     else:
-        table(race(options))
+        commands = {name: command(name, options) for name in options.contenders}
+        table(race(commands, options.rounds, partial(finish, options=options)))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,6 @@ other jobs on the machine disturb less.
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -32,8 +30,8 @@ from odc.geo.geobox import GeoBox
 from peers import train_step_contender as peer
 from peers.environments import interpreter
 from peers.network import BANDS, SmallUNet
-from scipy import stats
 from torch import nn
+from turns import race, ratio
 
 from swath.learn import FitConfig, SegmentationLoss, SegmentationTask, fit
 from swath.learn.record import ARCHITECTURES
@@ -117,34 +115,6 @@ class Ours:
         return [result.history[0]["loss"]] * len(batches), task
 
 
-class Contender:
-    """A process that takes its turns when it is told."""
-
-    def __init__(self, name: str, command: list[str]) -> None:
-        self.name = name
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-
-    def turn(self) -> dict[str, Any] | None:
-        """One round, or None where the process is gone."""
-        ears, mouth = self.process.stdin, self.process.stdout
-        assert ears is not None
-        assert mouth is not None
-        try:
-            print("go", file=ears, flush=True)
-            line = mouth.readline()
-        except BrokenPipeError:
-            return None
-        return {"bench": "train_step", "contender": self.name, **json.loads(line)} if line else None
-
-    def end(self) -> None:
-        """Let it go."""
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        self.process.wait()
-
-
 def command(name: str, options: argparse.Namespace) -> list[str]:
     """How a contender is started."""
     sizes = [f"--{each}={getattr(options, each)}" for each in ("steps", "batch", "size", "threads")]
@@ -154,33 +124,11 @@ def command(name: str, options: argparse.Namespace) -> list[str]:
     return [python, "-W", "ignore", str(HERE / "peers" / "train_step_contender.py"), name, *sizes]
 
 
-def race(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """All rounds; the first one warms up and is not counted."""
-    contenders = [Contender(name, command(name, options)) for name in options.contenders]
-    rows = []
-    for number in range(-1, options.rounds):
-        shift = number % len(contenders)
-        for contender in [*contenders[shift:], *contenders[:shift]]:
-            row = contender.turn()
-            if row is None:
-                print(json.dumps({"contender": contender.name, "round": number, "failed": "its process ended"}))
-                continue
-            seconds, busy = row.pop("steps")[1:], row.pop("cpu_steps")[1:]
-            row |= {"round": number, "step_s": float(np.median(seconds)), "least_s": min(seconds)}
-            row |= {"step_cpu_s": float(np.median(busy))}
-            print(json.dumps(row), flush=True)
-            rows += [row] if number >= 0 else []
-    for contender in contenders:
-        contender.end()
-    return rows
-
-
-def ratio(own: list[float], other: list[float]) -> str:
-    """Geometric mean of the ratios of all rounds, with a 95 % t interval."""
-    logs = np.log(own) - np.log(other)
-    half = stats.t.ppf(0.975, len(logs) - 1) * stats.sem(logs) if len(logs) > 1 else np.nan
-    low, middle, high = np.exp([logs.mean() - half, logs.mean(), logs.mean() + half])
-    return f"x{middle:.3f} [{low:.3f}, {high:.3f}]"
+def finish(row: dict[str, Any]) -> dict[str, Any]:
+    """The row of a round, without its first step."""
+    seconds, busy = row.pop("steps")[1:], row.pop("cpu_steps")[1:]
+    row |= {"bench": "train_step", "step_s": float(np.median(seconds)), "least_s": min(seconds)}
+    return {**row, "step_cpu_s": float(np.median(busy))}
 
 
 def table(rows: list[dict[str, Any]]) -> None:
@@ -219,7 +167,8 @@ def main() -> None:
     if options.turn:
         peer.serve(Ours(options, 0.99 if options.turn.endswith("averaged") else None), options)
     else:
-        table(race(options))
+        commands = {name: command(name, options) for name in options.contenders}
+        table(race(commands, options.rounds, finish))
 
 
 if __name__ == "__main__":

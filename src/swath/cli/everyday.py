@@ -229,7 +229,12 @@ def run(
     system: Annotated[str, typer.Argument(help="Slug of a system ('swath systems').")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder; default runs/SYSTEM.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A smoke of seconds; its scores mean nothing.")] = False,
-    evidence: Annotated[bool, typer.Option("--evidence", help="All registered seeds; decides the claims.")] = False,
+    evidence: Annotated[
+        bool,
+        typer.Option(
+            "--evidence", help="All registered seeds; decides the claims. Started again beside itself it shares them."
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of a single run.")] = 0,
 ) -> None:
     """Run a published system: data, model, baselines, score, report."""
