@@ -17,7 +17,8 @@ from swath.systems.eo._instageo_models import Class, Networks, SmallUNet
 
 ROOT = Path(__file__).parents[2]
 EVERYBODY = {
-    "forest", "forest_pixel", "teacher", "student", "student_1", "untaught", "small", "small_untaught", "mistaught",
+    "forest", "forest_pixel", "teacher", "student", "student_1", "untaught", "small", "small_untaught", "narrow",
+    "mistaught",
 }  # fmt: skip
 
 
@@ -58,9 +59,16 @@ def test_small_student_of_convolutions_learns_in_its_own_schedule() -> None:
     assert seen["teacher"].network.options["patch"] == 4
 
 
+def test_narrow_student_has_one_block_and_the_patches_of_its_teacher() -> None:
+    _, seen = recorded(instageo_fine.Config().networks)
+    options = seen["narrow"].network.options
+    assert (options["patch"], options["depth"], options["width"]) == (4, 1, 60)
+    assert seen["narrow"].teacher == seen["student"].teacher
+
+
 def test_with_patches_of_eight_everything_is_as_it_was() -> None:
     people, seen = recorded(instageo.Config().networks)
-    assert people == EVERYBODY | {"copied", "student_4"}
+    assert people == EVERYBODY - {"narrow"} | {"copied", "student_4"}
     assert seen["small"].network.options["width"] == 48 and seen["small"].fit.epochs == 4
     assert seen["small"].distil.weight == 1.0 and seen["small_untaught"].teacher is None
     assert seen["copied"].distil.weight < 1e-6 and seen["copied"].teacher is not None
@@ -89,7 +97,7 @@ def test_floods_to_tune_on_are_other_floods_in_another_archive() -> None:
 
 def test_registered_contenders_are_measured() -> None:
     claims = load_registration(ROOT / "claims" / "instageo_fine.toml")
-    names = EVERYBODY | {"small_int8", "limit", "teacher_less_a_point"}
+    names = EVERYBODY | {"small_int8", "narrow_int8", "limit", "teacher_less_a_point"}
     assert {claim.contender for claim in claims} | {claim.baseline for claim in claims} <= names
     assert all(len(claim.seeds) == 10 and claim.data_hash == "ab606ee3d4ad" for claim in claims)
 

@@ -18,7 +18,7 @@ from swath.learn.options import read_options
 from swath.types import Predictor, Split
 
 FOREST, PIXEL_FOREST, CONSTANT = "forest", "forest_pixel", "constant"
-TEACHER, MISLED = "teacher", "teacher_mixed"
+TEACHER, MISLED, NARROW = "teacher", "teacher_mixed", "narrow"
 NOTHING = 1e-9
 """Weight of a teacher that is not listened to: the student still starts from its blocks."""
 
@@ -51,6 +51,31 @@ class SmallUNet(BaseModel):
         return {"backbone": "unet", "options": options}
 
 
+class Narrow(BaseModel):
+    """A student of one narrow block with the patches of its teacher and a narrow head.
+
+    Args:
+        width: numbers per token.
+        head_width: channels of the head.
+        epochs: passes over the training chips.
+        rate: peak learning rate.
+        weight: of the teacher against the labels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width: int = Field(default=60, ge=6, multiple_of=3)
+    head_width: int = Field(default=8, ge=4)
+    epochs: int = Field(default=10, ge=1)
+    rate: float = Field(default=2e-3, gt=0)
+    weight: float = Field(default=4.0, gt=0)
+
+    def network(self, size: int, patch: int) -> dict[str, Any]:
+        """The ``network`` of a training file; three heads of attention, whose cost goes with their number."""
+        options = {"image": size, "patch": patch, "width": self.width, "depth": 1}
+        return {"backbone": "vit_micro", "head": "unet", "head_width": self.head_width, "options": options}
+
+
 class Networks(BaseModel):
     """Sizes and schedule of the networks.
 
@@ -63,6 +88,7 @@ class Networks(BaseModel):
         batch_size: chips per step.
         teacher_epochs, student_epochs: passes over the training chips.
         misled_epochs: of the teacher that learns from the labels of other chips.
+        narrow: a student of one narrow block, or none.
         copied: have a student that starts from the teacher's blocks and does not listen to it.
         rate: peak learning rate of all.
         trees, forest_pixels: of the forests.
@@ -81,6 +107,7 @@ class Networks(BaseModel):
     teacher_epochs: int = Field(default=6, ge=1)
     student_epochs: int = Field(default=4, ge=1)
     misled_epochs: int = Field(default=2, ge=1)
+    narrow: Narrow | None = None
     copied: bool = True
     rate: float = Field(default=1e-3, gt=0)
     trees: int = Field(default=60, ge=1)
@@ -150,6 +177,15 @@ class Class:
         network = self.networks.network(self.chipset.size, width, depth, head)
         return self.trained(name, {"network": network, **teacher, **self._epochs(self.networks.student_epochs)})
 
+    def narrow(self, name: str, shape: Narrow) -> Any:
+        """One narrow block, which starts from random weights and listens to the teacher."""
+        content: dict[str, Any] = {
+            "network": shape.network(self.chipset.size, self.networks.patch),
+            "teacher": str(self.out / TEACHER),
+            "distil": {"weight": shape.weight},
+        }
+        return self.trained(name, content | self._epochs(shape.epochs, shape.rate))
+
     def forest(self, window: int) -> RandomForest:
         """A random forest on the bands of a pixel, and (window above 1) their means around it."""
         ids = self.part.ids("train")
@@ -181,6 +217,8 @@ class Class:
             "small": self.small("small", taught=True),
             "small_untaught": self.small("small_untaught", taught=False),
         }
+        if self.networks.narrow is not None:
+            found[NARROW] = self.narrow(NARROW, self.networks.narrow)
         self.misled_teacher()
         return {**found, "mistaught": self.student("mistaught", depth, teacher=MISLED)}
 

@@ -18,7 +18,8 @@ from swath.types.report import Picture
 
 STEP = 2
 """Every so many pixels of a scene are shown."""
-MAPS = {TEACHER: "teacher", "small_int8": "small student, int8"}
+MAPS = {TEACHER: "teacher", "small_int8": "small student, int8", "narrow_int8": "narrow student, int8"}
+"""Titles of the maps that are shown, where they were made."""
 
 
 def pictures(
@@ -42,12 +43,14 @@ def pictures(
 
 
 def maps(archive: FloodArchive, part: Split, made: Path, path: Path) -> Path:
-    """Radar, truth and the maps of teacher and small student side by side."""
+    """Radar, truth and the maps of teacher and small students side by side."""
     folder, truth = scene_of(archive, part)
     with rasterio.open(folder / "VV.tif") as raster:
         radar = raster.read(1)[::STEP, ::STEP]
     panels: list[tuple[str, NDArray[np.generic]]] = [("Sentinel-1, VV", radar), ("truth", truth[::STEP, ::STEP])]
     for name, title in MAPS.items():
+        if not (made / f"{name}.tif").is_file():
+            continue
         with rasterio.open(made / f"{name}.tif") as raster:
             panels.append((title, raster.read(1)[::STEP, ::STEP]))
     figure = _figure(3.0 * len(panels), 3.3)

@@ -38,7 +38,7 @@ from swath.systems.eo import _instageo_pages as pages
 from swath.systems.eo import _instageo_real as real
 from swath.systems.eo import _runs
 from swath.systems.eo._instageo_archive import ArchiveOptions, FloodArchive
-from swath.systems.eo._instageo_models import TEACHER, Class, Networks
+from swath.systems.eo._instageo_models import NARROW, TEACHER, Class, Networks
 from swath.types import DataKind, Predictor, Report, ResultRow, Split
 
 SLUG = "instageo"
@@ -59,6 +59,8 @@ KEPT = 0.95
 FASTER = 5.0
 POINT = 0.01
 LESS = "teacher_less_a_point"
+EXPORTED = {"small", NARROW}
+MAPPED = (TEACHER, "student", "small", "small_onnx", "small_int8", NARROW, f"{NARROW}_onnx", f"{NARROW}_int8")
 
 
 class Config(BaseModel):
@@ -184,7 +186,8 @@ def _seed_rows(slug: str, config: Config, data: Prepared, out: Path, seed: int) 
     with repeatable(1):
         learning = Class(config.networks, data.chipset, data.mixed, part, out, seed)
         people = learning.everybody()
-        people |= deploying.exported(people["small"], data.chipset, part, out / "export", "small")
+        for name in sorted(EXPORTED & people.keys()):
+            people |= deploying.exported(people[name], data.chipset, part, out / "export", name)
         scores = {name: learning.score(each) for name, each in people.items()}
         rows = score_rows(scores, base) + size_rows(people, base)
         rows += scene_rows(config, data, people, part, out, base)
@@ -215,7 +218,7 @@ def scene_rows(
     config: Config, data: Prepared, people: dict[str, Predictor], part: Split, out: Path, base: ResultRow
 ) -> list[ResultRow]:
     """``scene_miou``, ``scene_mpixel_s`` and ``speed`` (as many times that of the teacher) on a whole test scene."""
-    chosen = {name: people[name] for name in (TEACHER, "student", "small", "small_onnx", "small_int8")}
+    chosen = {name: people[name] for name in MAPPED if name in people}
     torch.set_num_threads(1)
     found = deploying.mapped(
         chosen, deploying.scene_of(data.archive, part), out / "maps", tile=data.chipset.size, rounds=config.rounds

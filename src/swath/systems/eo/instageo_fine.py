@@ -3,10 +3,11 @@
 The chain, data, splits and judges are those of ``instageo``. There the teacher, with patches of 8 pixels, was not told
 apart from a random forest that knows the surroundings of a pixel, and its small student as a file was three times as
 fast. Here the teacher has patches of 4, so four times as many tokens, and the small student is a U-Net at full
-resolution, each pixel normalised by itself: convolutions need no patches to be sharp. InstaGeo's own students, with the
-first of their teacher's blocks, stand beside it.
+resolution, each pixel normalised by itself: convolutions need no patches to be sharp. ``narrow`` keeps the teacher's
+patches and has one block of half the width. InstaGeo's own students, with the first of their teacher's blocks, stand
+beside them.
 
-Sizes and schedules were chosen on other floods of the simulated Earth than those that judge
+Sizes and schedules of both were chosen on other floods of the simulated Earth than those that judge
 (``_instageo_archive.TUNING_FLOODS``).
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from swath.systems.eo import _runs, instageo
-from swath.systems.eo._instageo_models import Networks, SmallUNet
+from swath.systems.eo._instageo_models import Narrow, Networks, SmallUNet
 from swath.types import DataKind, Report
 
 SLUG = "instageo_fine"
@@ -27,13 +28,18 @@ DATA: DataKind = "simulated"
 class Config(instageo.Config):
     """Options; the defaults are those of the registered claims. See ``instageo.Config``."""
 
-    networks: Networks = Networks(patch=4, depths=(1,), small=SmallUNet(), copied=False)
+    networks: Networks = Networks(patch=4, depths=(1,), small=SmallUNet(), narrow=Narrow(), copied=False)
 
     @classmethod
     def quick(cls) -> Config:
         """A smoke of seconds on made-up scenes; its scores mean nothing."""
         small = instageo.Config.quick()
-        changed = {"patch": 4, "small": SmallUNet(width=2, halvings=1, epochs=1), "copied": False}
+        changed = {
+            "patch": 4,
+            "small": SmallUNet(width=2, halvings=1, epochs=1),
+            "narrow": Narrow(width=6, head_width=4, epochs=1),
+            "copied": False,
+        }
         return cls(
             archive=small.archive, workers=small.workers, rounds=small.rounds,
             networks=small.networks.model_copy(update=changed),
