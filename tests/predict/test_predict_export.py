@@ -186,6 +186,24 @@ def test_a_transformer_of_two_dates_answers_like_its_file_at_its_size(classifier
     assert count_macs(SingleInput(task), (1, 2, 3, 32, 32)) > 0
 
 
+def test_products_within_attention_stay_in_floats(classifier: tuple[ModelTask, Path], tmp_path: Path) -> None:
+    import onnx
+
+    task, plain = classifier
+    out = tmp_path / "whole.onnx"
+    quantise(plain, out, [dated(batch_of(3, 32, 32, seed), 2) for seed in range(3)])
+    nodes = onnx.load(out).graph.node
+    makers = {name: node for node in nodes for name in node.output}
+    products = [node for node in nodes if node.op_type == "MatMul"]
+    softmax = next(node for node in nodes if node.op_type == "Softmax")
+    assert makers[softmax.input[0]].op_type != "DequantizeLinear"
+    whole = [{makers[name].op_type for name in node.input if name in makers} for node in products]
+    assert {"DequantizeLinear"} in whole  # of results with weights
+    assert sum("DequantizeLinear" not in kinds for kinds in whole) == 2  # queries with keys, shares with values
+    differences = largest_difference(task, OnnxPredictor(out), [dated(batch_of(3, 32, 32, 9), 2)])
+    assert differences["agreement"] > 0.6
+
+
 @dataclass(frozen=True)
 class Sized:
     """Chips of which only the side matters."""
