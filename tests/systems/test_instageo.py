@@ -15,6 +15,7 @@ from swath import chips
 from swath.chips import ChipSet
 from swath.errors import InputError
 from swath.judge import load_registration
+from swath.learn.reproduce import repeatable
 from swath.sources.published.common import write_raster
 from swath.sources.published.sen1floods11 import NAME as REAL
 from swath.systems.eo import _instageo_archive as archives
@@ -23,6 +24,7 @@ from swath.systems.eo import _instageo_deploy as deploying
 from swath.systems.eo import _instageo_real as real
 from swath.systems.eo import instageo
 from swath.systems.eo._instageo_archive import ArchiveOptions, FloodArchive
+from swath.systems.eo._instageo_models import Class
 from swath.types import ResultRow
 
 OPTIONS = ArchiveOptions(tiles=3, side=192, label_side=32, wet=2, dry=1, sensors=archives.SENSORS[:1], made_up=True)
@@ -172,3 +174,23 @@ def test_registered_contenders_are_measured() -> None:
     assert {claim.contender for claim in claims} | {claim.baseline for claim in claims} <= names
     assert {claim.metric for claim in claims} == {"miou", "kept", "speed"}
     assert all(len(claim.seeds) == 10 and claim.data_hash == "ab606ee3d4ad" for claim in claims)
+
+
+def test_several_processes_train_the_same_networks(chipset: ChipSet, tmp_path: Path) -> None:
+    networks = instageo.Config.quick().networks
+    part, names = cutting.split(chipset, 0), ["untaught", "small_untaught"]
+    here, there = (Class(networks, chipset, chipset, part, tmp_path / place, 0) for place in ("here", "there"))
+    there._ahead(names, 2)
+    for name in names:
+        with repeatable(1):
+            here.trained(name, here.lessons()[name])
+        wanted = (tmp_path / "here" / name / "last" / "model.safetensors").read_bytes()
+        assert (tmp_path / "there" / name / "last" / "model.safetensors").read_bytes() == wanted
+
+
+def test_a_network_that_cannot_be_trained_is_named(chipset: ChipSet, tmp_path: Path) -> None:
+    networks = instageo.Config.quick().networks
+    everybody = Class(networks, chipset, chipset, cutting.split(chipset, 0), tmp_path, 0)
+    (tmp_path / "untaught").write_text("in the way", encoding="utf-8")
+    with pytest.raises(InputError, match="network untaught could not be trained"):
+        everybody._ahead(["untaught"], 0)

@@ -8,70 +8,64 @@ from typing import Any
 import pytest
 
 from swath.judge import load_registration
-from swath.learn.options import read_options
+from swath.learn.options import TrainOptions, read_options
 from swath.nn.build import BackboneOptions, backbone
 from swath.systems.eo import _instageo_archive as archives
 from swath.systems.eo import instageo, instageo_fine
 from swath.systems.eo._instageo_archive import ArchiveOptions
-from swath.systems.eo._instageo_models import Class, Networks, SmallUNet
+from swath.systems.eo._instageo_models import Class
+from swath.systems.eo._instageo_sizes import Networks, SmallUNet
 
 ROOT = Path(__file__).parents[2]
-EVERYBODY = {
-    "forest", "forest_pixel", "teacher", "student", "student_1", "untaught", "small", "small_untaught", "narrow",
-    "mistaught",
+LEARNERS = {
+    "teacher", "student", "student_1", "untaught", "small", "small_untaught", "narrow", "teacher_mixed", "mistaught",
 }  # fmt: skip
-
-
-class Recorded(Class):
-    """Notes what would be trained."""
-
-    def __init__(self, networks: Networks) -> None:
-        super().__init__(networks, _Sized(), None, None, Path("seed"), 0)  # type: ignore[arg-type]
-        object.__setattr__(self, "seen", {})
-
-    def trained(self, name: str, content: Any, chipset: Any = None) -> Any:
-        self.seen[name] = read_options({**self._common(), **content})  # type: ignore[attr-defined]
-        return name
-
-    def forest(self, window: int) -> Any:
-        return window
 
 
 class _Sized:
     size = 64
 
 
-def recorded(networks: Networks) -> tuple[set[str], dict[str, Any]]:
-    noted = Recorded(networks)
-    return set(noted.everybody()), noted.seen  # type: ignore[attr-defined]
+def lessons(networks: Networks) -> dict[str, tuple[str, TrainOptions]]:
+    """Teacher and training options of everybody."""
+    found = Class(networks, _Sized(), None, None, Path("seed"), 0).lessons()  # type: ignore[arg-type]
+    read = {}
+    for name, lesson in found.items():
+        teacher = {"teacher": lesson.teacher} if lesson.teacher else {}
+        read[name] = (lesson.teacher, read_options({**lesson.content, **teacher}))
+    return read
 
 
 def test_small_student_of_convolutions_learns_in_its_own_schedule() -> None:
-    people, seen = recorded(instageo_fine.Config().networks)
-    assert people == EVERYBODY
-    small, alone = seen["small"], seen["small_untaught"]
+    seen = lessons(instageo_fine.Config().networks)
+    assert set(seen) == LEARNERS
+    (teacher, small), (nobody, alone) = seen["small"], seen["small_untaught"]
     assert small.network == alone.network
     assert small.fit == alone.fit
     assert small.fit.epochs == 12 and small.fit.learning_rate == 2e-3
-    assert (small.teacher, small.distil.weight) == (str(Path("seed") / "teacher"), 4.0)
-    assert alone.teacher is None
-    assert seen["student"].fit.epochs == 4 and seen["student"].distil.weight == 1.0
-    assert seen["teacher"].network.options["patch"] == 4
+    assert (teacher, small.distil.weight, nobody) == ("teacher", 4.0, "")
+    assert seen["student"][1].fit.epochs == 4 and seen["student"][1].distil.weight == 1.0
+    assert seen["teacher"][1].network.options["patch"] == 4
 
 
 def test_narrow_student_has_one_block_and_the_patches_of_its_teacher() -> None:
-    _, seen = recorded(instageo_fine.Config().networks)
-    options = seen["narrow"].network.options
-    assert (options["patch"], options["depth"], options["width"]) == (4, 1, 60)
-    assert seen["narrow"].teacher == seen["student"].teacher
+    teacher, narrow = lessons(instageo_fine.Config().networks)["narrow"]
+    options = narrow.network.options
+    assert (options["patch"], options["depth"], options["width"], teacher) == (4, 1, 60, "teacher")
 
 
-def test_with_patches_of_eight_everything_is_as_it_was() -> None:
-    people, seen = recorded(instageo.Config().networks)
-    assert people == EVERYBODY - {"narrow"} | {"copied", "student_4"}
-    assert seen["small"].network.options["width"] == 48 and seen["small"].fit.epochs == 4
-    assert seen["small"].distil.weight == 1.0 and seen["small_untaught"].teacher is None
-    assert seen["copied"].distil.weight < 1e-6 and seen["copied"].teacher is not None
+def test_only_the_mistaught_listens_to_the_teacher_with_the_labels_of_others() -> None:
+    found = Class(Networks(), _Sized(), None, None, Path("seed"), 0).lessons()  # type: ignore[arg-type]
+    assert [name for name, lesson in found.items() if lesson.mixed] == ["teacher_mixed"]
+    assert [name for name, lesson in found.items() if lesson.teacher == "teacher_mixed"] == ["mistaught"]
+
+
+def test_with_patches_of_eight_there_are_more_students() -> None:
+    seen = lessons(instageo.Config().networks)
+    assert set(seen) == LEARNERS - {"narrow"} | {"copied", "student_4"}
+    assert seen["small"][1].network.options["width"] == 48 and seen["small"][1].fit.epochs == 4
+    assert seen["small"][1].distil.weight == 1.0 and seen["small_untaught"][0] == ""
+    assert seen["copied"][1].distil.weight < 1e-6 and seen["copied"][0] == "teacher"
 
 
 def test_small_student_normalises_every_pixel_by_itself() -> None:
@@ -97,7 +91,7 @@ def test_floods_to_tune_on_are_other_floods_in_another_archive() -> None:
 
 def test_registered_contenders_are_measured() -> None:
     claims = load_registration(ROOT / "claims" / "instageo_fine.toml")
-    names = EVERYBODY | {"small_int8", "narrow_int8", "limit", "teacher_less_a_point"}
+    names = LEARNERS | {"forest", "small_int8", "narrow_int8", "limit", "teacher_less_a_point"}
     assert {claim.contender for claim in claims} | {claim.baseline for claim in claims} <= names
     assert all(len(claim.seeds) == 10 and claim.data_hash == "ab606ee3d4ad" for claim in claims)
 

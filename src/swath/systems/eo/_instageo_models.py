@@ -4,119 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from swath import judge
 from swath.chips import ChipSet
+from swath.errors import InputError
+from swath.failures import Failures
+from swath.jobs import Job, run_each
 from swath.judge.baselines import ForestOptions, RandomForest
 from swath.judge.pixels import PixelSampling
 from swath.learn import train
 from swath.learn.options import read_options
+from swath.learn.reproduce import repeatable
+from swath.systems.eo._instageo_sizes import Networks, SmallUNet
 from swath.types import Predictor, Split
 
-FOREST, PIXEL_FOREST, CONSTANT = "forest", "forest_pixel", "constant"
+FOREST, PIXEL_FOREST = "forest", "forest_pixel"
 TEACHER, MISLED, NARROW = "teacher", "teacher_mixed", "narrow"
 NOTHING = 1e-9
 """Weight of a teacher that is not listened to: the student still starts from its blocks."""
 
 
-class SmallUNet(BaseModel):
-    """A small student of convolutions alone, in place of a narrow transformer.
-
-    Every pixel is normalised by itself (``norm: channel``), so that tiles of a scene that hold nothing but water or
-    ground are seen like all others.
+@dataclass(frozen=True)
+class Lesson:
+    """What one network learns.
 
     Args:
-        width: channels at full resolution.
-        halvings: of the resolution.
-        epochs: passes over the training chips.
-        rate: peak learning rate.
-        weight: of the teacher against the labels.
+        content: its training file.
+        teacher: whom it listens to, by name.
+        mixed: whether it learns from the labels of other chips.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    width: int = Field(default=8, ge=2)
-    halvings: int = Field(default=4, ge=1)
-    epochs: int = Field(default=12, ge=1)
-    rate: float = Field(default=2e-3, gt=0)
-    weight: float = Field(default=4.0, gt=0)
-
-    def network(self) -> dict[str, Any]:
-        """The ``network`` of a training file."""
-        options = {"width": self.width, "depth": self.halvings, "stem_stride": 1, "norm": "channel"}
-        return {"backbone": "unet", "options": options}
-
-
-class Narrow(BaseModel):
-    """A student of one narrow block with the patches of its teacher and a narrow head.
-
-    Args:
-        width: numbers per token.
-        head_width: channels of the head.
-        epochs: passes over the training chips.
-        rate: peak learning rate.
-        weight: of the teacher against the labels.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    width: int = Field(default=60, ge=6, multiple_of=3)
-    head_width: int = Field(default=8, ge=4)
-    epochs: int = Field(default=10, ge=1)
-    rate: float = Field(default=2e-3, gt=0)
-    weight: float = Field(default=4.0, gt=0)
-
-    def network(self, size: int, patch: int) -> dict[str, Any]:
-        """The ``network`` of a training file; three heads of attention, whose cost goes with their number."""
-        options = {"image": size, "patch": patch, "width": self.width, "depth": 1}
-        return {"backbone": "vit_micro", "head": "unet", "head_width": self.head_width, "options": options}
-
-
-class Networks(BaseModel):
-    """Sizes and schedule of the networks.
-
-    Args:
-        patch: side of a patch in pixels.
-        width, depth, head_width: of the teacher: numbers per token, blocks, channels of its head.
-        student_depth: blocks of the student that the claims are about.
-        depths: of further students.
-        small: width, depth and head width of a student of a shape of its own, or one of convolutions.
-        batch_size: chips per step.
-        teacher_epochs, student_epochs: passes over the training chips.
-        misled_epochs: of the teacher that learns from the labels of other chips.
-        narrow: a student of one narrow block, or none.
-        copied: have a student that starts from the teacher's blocks and does not listen to it.
-        rate: peak learning rate of all.
-        trees, forest_pixels: of the forests.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    patch: int = Field(default=8, ge=1)
-    width: int = Field(default=96, ge=6, multiple_of=6)
-    depth: int = Field(default=6, ge=1)
-    head_width: int = Field(default=32, ge=4)
-    student_depth: int = Field(default=2, ge=1)
-    depths: tuple[int, ...] = (1, 4)
-    small: tuple[int, int, int] | SmallUNet = (48, 2, 16)
-    batch_size: int = Field(default=8, ge=1)
-    teacher_epochs: int = Field(default=6, ge=1)
-    student_epochs: int = Field(default=4, ge=1)
-    misled_epochs: int = Field(default=2, ge=1)
-    narrow: Narrow | None = None
-    copied: bool = True
-    rate: float = Field(default=1e-3, gt=0)
-    trees: int = Field(default=60, ge=1)
-    forest_pixels: int = Field(default=60_000, ge=2)
-
-    def network(self, size: int, width: int, depth: int, head_width: int) -> dict[str, Any]:
-        """The ``network`` of a training file."""
-        options = {"image": size, "patch": self.patch, "width": width, "depth": depth}
-        return {"backbone": "vit_small", "head": "unet", "head_width": head_width, "options": options}
+    content: Mapping[str, Any]
+    teacher: str = ""
+    mixed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,52 +62,50 @@ class Class:
     out: Path
     seed: int
 
-    def trained(self, name: str, content: Mapping[str, Any], chipset: ChipSet | None = None) -> Any:
-        """A network after its training; a finished one in the folder of the seed is taken up again."""
-        options = read_options({**self._common(), **content})
+    def lessons(self) -> dict[str, Lesson]:
+        """What everybody learns, by name."""
+        networks, depth = self.networks, self.networks.student_depth
+        found = {
+            TEACHER: Lesson(self._shape(networks.depth) | self._epochs(networks.teacher_epochs)),
+            "student": self._student(depth),
+        }
+        if networks.copied:
+            found["copied"] = self._student(depth, weight=NOTHING)
+        found["untaught"] = Lesson(self._shape(depth) | self._epochs(networks.student_epochs))
+        found |= {f"student_{other}": self._student(other) for other in networks.depths}
+        found |= {"small": self._small(taught=True), "small_untaught": self._small(taught=False)}
+        if networks.narrow is not None:
+            narrow = networks.narrow
+            content = {
+                "network": narrow.network(self.chipset.size, networks.patch), "distil": {"weight": narrow.weight},
+            }  # fmt: skip
+            found[NARROW] = Lesson(content | self._epochs(narrow.epochs, narrow.rate), TEACHER)
+        found[MISLED] = Lesson(self._shape(networks.depth) | self._epochs(networks.misled_epochs), mixed=True)
+        return {**found, "mistaught": self._student(depth, teacher=MISLED)}
+
+    def trained(self, name: str, lesson: Lesson) -> Any:
+        """A network after its lesson; a finished one in the folder of the seed is taken up again."""
+        teacher = {"teacher": str(self.out / lesson.teacher)} if lesson.teacher else {}
+        options = read_options({"batch_size": self.networks.batch_size, **lesson.content, **teacher})
         return train(
-            chipset or self.chipset, self.part, options, self.out / name, seed=self.seed, progress=False,
-            say=lambda text: None,
+            self.mixed if lesson.mixed else self.chipset, self.part, options, self.out / name, seed=self.seed,
+            progress=False, say=lambda text: None,
         )  # fmt: skip
 
-    def teacher(self) -> Any:
-        """Learns from the labels."""
-        return self.trained(TEACHER, self._shape(self.networks.depth) | self._epochs(self.networks.teacher_epochs))
+    def _student(self, depth: int, *, teacher: str = TEACHER, weight: float = 1.0) -> Lesson:
+        """For the teacher's network with its first ``depth`` blocks, which start from it."""
+        content = {"distil": {"depth": depth, "weight": weight}}
+        return Lesson(content | self._epochs(self.networks.student_epochs), teacher)
 
-    def misled_teacher(self) -> Any:
-        """Learns from the labels of other chips."""
-        content = self._shape(self.networks.depth) | self._epochs(self.networks.misled_epochs)
-        return self.trained(MISLED, content, self.mixed)
-
-    def student(self, name: str, depth: int, *, teacher: str = TEACHER, weight: float = 1.0) -> Any:
-        """The teacher's network with its first ``depth`` blocks, which start from it."""
-        content = {"teacher": str(self.out / teacher), "distil": {"depth": depth, "weight": weight}}
-        return self.trained(name, content | self._epochs(self.networks.student_epochs))
-
-    def untaught(self, name: str, depth: int) -> Any:
-        """The same network from random weights, which learns from the labels alone."""
-        return self.trained(name, self._shape(depth) | self._epochs(self.networks.student_epochs))
-
-    def small(self, name: str, *, taught: bool) -> Any:
-        """A narrower network with a narrower head, or one of convolutions; starts from random weights."""
-        shape = self.networks.small
-        teacher: dict[str, Any] = {"teacher": str(self.out / TEACHER)} if taught else {}
+    def _small(self, *, taught: bool) -> Lesson:
+        """For a narrower network with a narrower head, or one of convolutions; starts from random weights."""
+        shape, teacher = self.networks.small, TEACHER if taught else ""
         if isinstance(shape, SmallUNet):
-            weight = {"distil": {"weight": shape.weight}} if taught else {}
-            content = {"network": shape.network(), **teacher, **weight, **self._epochs(shape.epochs, shape.rate)}
-            return self.trained(name, content)
+            weight: dict[str, Any] = {"distil": {"weight": shape.weight}} if taught else {}
+            return Lesson({"network": shape.network(), **weight, **self._epochs(shape.epochs, shape.rate)}, teacher)
         width, depth, head = shape
         network = self.networks.network(self.chipset.size, width, depth, head)
-        return self.trained(name, {"network": network, **teacher, **self._epochs(self.networks.student_epochs)})
-
-    def narrow(self, name: str, shape: Narrow) -> Any:
-        """One narrow block, which starts from random weights and listens to the teacher."""
-        content: dict[str, Any] = {
-            "network": shape.network(self.chipset.size, self.networks.patch),
-            "teacher": str(self.out / TEACHER),
-            "distil": {"weight": shape.weight},
-        }
-        return self.trained(name, content | self._epochs(shape.epochs, shape.rate))
+        return Lesson({"network": network, **self._epochs(self.networks.student_epochs)}, teacher)
 
     def forest(self, window: int) -> RandomForest:
         """A random forest on the bands of a pixel, and (window above 1) their means around it."""
@@ -199,35 +120,40 @@ class Class:
         forest = RandomForest(self.chipset.inputs, self.chipset.classes, options, self.seed)
         return forest.fit(self.chipset.batch(ids[at : at + 32]) for at in range(0, len(ids), 32))
 
-    def everybody(self) -> dict[str, Predictor]:
-        """All of them by name, in the order of their dependence."""
-        depth = self.networks.student_depth
-        found: dict[str, Predictor] = {
-            FOREST: self.forest(7),
-            PIXEL_FOREST: self.forest(1),
-            TEACHER: self.teacher(),
-            "student": self.student("student", depth),
-        }
-        if self.networks.copied:
-            found["copied"] = self.student("copied", depth, weight=NOTHING)
-        found["untaught"] = self.untaught("untaught", depth)
-        for other in self.networks.depths:
-            found[f"student_{other}"] = self.student(f"student_{other}", other)
-        found |= {
-            "small": self.small("small", taught=True),
-            "small_untaught": self.small("small_untaught", taught=False),
-        }
-        if self.networks.narrow is not None:
-            found[NARROW] = self.narrow(NARROW, self.networks.narrow)
-        self.misled_teacher()
-        return {**found, "mistaught": self.student("mistaught", depth, teacher=MISLED)}
+    def everybody(self, workers: int = 0) -> dict[str, Predictor]:
+        """All by name but the teacher with the labels of others.
+
+        Args:
+            workers: processes that train, each one network at a time; below 2 trains here. The networks are the same.
+
+        Raises:
+            InputError: a network could not be trained.
+        """
+        lessons = self.lessons()
+        if workers > 1:
+            for taught in (False, True):
+                self._ahead([name for name, lesson in lessons.items() if bool(lesson.teacher) == taught], workers)
+        found: dict[str, Predictor] = {FOREST: self.forest(7), PIXEL_FOREST: self.forest(1)}
+        found |= {name: self.trained(name, lesson) for name, lesson in lessons.items()}
+        del found[MISLED]
+        return found
+
+    def _ahead(self, names: list[str], workers: int) -> None:
+        """Train some networks in processes of their own; they are found in their folders after that."""
+        failures = Failures()
+        job = Job(workers, stage="train", progress="training networks")
+        list(run_each(names, partial(_learn, self), job=job, failures=failures))
+        if failures.rows:
+            first = failures.rows[0]
+            raise InputError(
+                f"The network {first.item} could not be trained: {first.reason}",
+                expected="all of them",
+                remedy="run the same command again; finished networks are taken up",
+            )
 
     def score(self, predictor: Predictor, split: str = "test") -> float:
         """Mean IoU over the pixels of a part."""
         return mean_iou(predictor, self.chipset, self.part.ids(split))
-
-    def _common(self) -> dict[str, Any]:
-        return {"batch_size": self.networks.batch_size}
 
     def _shape(self, depth: int) -> dict[str, Any]:
         networks = self.networks
@@ -236,6 +162,12 @@ class Class:
     def _epochs(self, epochs: int, rate: float | None = None) -> dict[str, Any]:
         fit = {"epochs": epochs, "learning_rate": rate or self.networks.rate, "weight_decay": 0.05, "device": "cpu"}
         return {"fit": {**fit, "threads": 1, "checkpoint_every_epochs": epochs}}
+
+
+def _learn(everybody: Class, name: str) -> None:
+    """One network, in the process of a worker."""
+    with repeatable(1):
+        everybody.trained(name, everybody.lessons()[name])
 
 
 def mean_iou(predictor: Predictor, chipset: ChipSet, names: list[str]) -> float:

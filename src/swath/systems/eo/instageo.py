@@ -38,7 +38,8 @@ from swath.systems.eo import _instageo_pages as pages
 from swath.systems.eo import _instageo_real as real
 from swath.systems.eo import _runs
 from swath.systems.eo._instageo_archive import ArchiveOptions, FloodArchive
-from swath.systems.eo._instageo_models import NARROW, TEACHER, Class, Networks
+from swath.systems.eo._instageo_models import NARROW, TEACHER, Class
+from swath.systems.eo._instageo_sizes import Networks
 from swath.types import DataKind, Predictor, Report, ResultRow, Split
 
 SLUG = "instageo"
@@ -70,7 +71,7 @@ class Config(BaseModel):
         root: folder of the real data sets; ``$SWATH_DATA`` by default. Without the flood only its rows are missing.
         folder: where archives are kept; the user's cache by default.
         archive: what the archive holds.
-        workers: processes that make scenes and cut chips.
+        workers: processes that make scenes, cut chips and train, each one network at a time.
         networks: sizes and schedule.
         rounds: times that a scene is mapped by each model for its speed.
     """
@@ -185,7 +186,7 @@ def _seed_rows(slug: str, config: Config, data: Prepared, out: Path, seed: int) 
     )  # fmt: skip
     with repeatable(1):
         learning = Class(config.networks, data.chipset, data.mixed, part, out, seed)
-        people = learning.everybody()
+        people = learning.everybody(config.workers)
         for name in sorted(EXPORTED & people.keys()):
             people |= deploying.exported(people[name], data.chipset, part, out / "export", name)
         scores = {name: learning.score(each) for name, each in people.items()}

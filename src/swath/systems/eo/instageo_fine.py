@@ -16,7 +16,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from swath.systems.eo import _runs, instageo
-from swath.systems.eo._instageo_models import Narrow, Networks, SmallUNet
+from swath.systems.eo._instageo_sizes import Narrow, Networks, SmallUNet
 from swath.types import DataKind, Report
 
 SLUG = "instageo_fine"
