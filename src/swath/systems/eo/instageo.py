@@ -257,7 +257,7 @@ def _report(
     timer: judge.Timer,
     note: str,
 ) -> Report:
-    seed = rows[0].seed or 0
+    seed, best = rows[0].seed or 0, "small" if config.networks.narrow is None else NARROW
     return Report(
         system=slug,
         title=title,
@@ -267,7 +267,7 @@ def _report(
         wall_s=timer.seconds,
         peak_rss_mb=judge.peak_rss_mb(),
         pictures=pages.pictures(data.archive, cutting.split(data.chipset, seed), rows, out, seed),
-        files={"catalogue": data.archive.scenes, "student": out / f"seed_{seed}" / "export" / "small_int8.onnx"},
+        files={"catalogue": data.archive.scenes, "student": out / f"seed_{seed}" / "export" / f"{best}_int8.onnx"},
         notes=(
             *_runs.quick_note(config),
             f"{note} Fingerprint of the archive: {data.hash}.",
